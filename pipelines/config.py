@@ -58,22 +58,75 @@ def _parse_count(value: object) -> object:
     return int(float(match[1]) * 1000 ** {"": 0, "k": 1, "m": 2, "b": 3, "t": 4}[match[2].lower()])
 
 
+def _parse_seconds(value: object) -> object:
+    """Seconds from `30s`, `500ms`, `2min` or a plain number."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min)", value.strip())
+    if not match:
+        raise ValueError("a time is a number of seconds, or such as 500ms, 30s, 2min")
+    return float(match[1]) * {"ms": 0.001, "s": 1.0, "min": 60.0}[match[2]]
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
 Bytes = Annotated[int, BeforeValidator(_parse_size), Field(gt=0)]
 Tokens = Annotated[int, BeforeValidator(_parse_count), Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(ge=0)]
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class CrawlConfig(_Settings):
+    """What a crawl may fetch, and how politely."""
+
+    seeds: tuple[str, ...] = Field(min_length=1)
+    """Addresses to start from: pages, or sitemaps (`.xml`, `.xml.gz`)."""
+    contact: str = Field(min_length=3)
+    """E-mail or URL of whoever crawls; stands in the user agent, so that a site can complain."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that may be fetched, `*.example.org` for all below one; default: those of the seeds."""
+    allow_private: tuple[str, ...] = ()
+    """Hosts, by name, that may have a private or loopback address; all others are refused."""
+    sitemaps: bool = True
+    """Whether sitemaps that robots.txt names are followed."""
+    delay: Seconds = 1.0
+    """Pause between two requests to a host; a longer crawl-delay of its robots.txt is kept."""
+    timeout: Seconds = 30.0
+    """Longest time of one request, its body included."""
+    retries: int = Field(default=2, ge=0, le=10)
+    """Further tries after a lost connection, a time-out, or the status 429, 500, 502, 503, 504."""
+    max_pages: int = Field(default=10_000, ge=1)
+    """Most addresses that this source fetches; those left over are counted."""
+    max_depth: int = Field(default=16, ge=0)
+    """Links followed from a seed; addresses in sitemaps count as seeds."""
+    max_redirects: int = Field(default=5, ge=0)
+    """Redirects followed for one address."""
+    max_body_bytes: Bytes = 32 << 20
+    """Larger bodies, as sent or unpacked, are not kept."""
+
+
+class ProvenanceConfig(_Settings):
+    """Where the texts of a source come from, if not from people."""
+
+    kind: Literal["natural", "transcribed", "refined", "rewritten", "synthetic"]
+    """Depth follows from it: rewritten and synthetic texts are one generation from a human."""
+    model: str | None = None
+    """The model that wrote them."""
+    recipe: str | None = None
+    """How."""
+
+
 class SourceConfig(_Settings):
-    """A named set of input files."""
+    """A named set of input files, or a crawl."""
 
     name: Name
-    path: str
+    path: str | None = None
     """File, folder or glob, local (relative to corpus.yaml) or an fsspec URL."""
-    format: Literal["html", "text", "warc", "wet", "jsonl", "parquet"] | None = None
+    crawl: CrawlConfig | None = None
+    """In place of a path: web pages that are fetched now."""
+    format: Literal["html", "text", "pdf", "warc", "wet", "jsonl", "parquet"] | None = None
     """How to read the files; by default told from each file's first bytes and its ending."""
     include: tuple[str, ...] = ()
     """Only files whose path below the root matches one of these globs."""
@@ -85,6 +138,27 @@ class SourceConfig(_Settings):
     """Column (Parquet) or field (JSONL) that holds the text."""
     url_column: str | None = None
     """Column or field that holds the address; by default `url` or `uri` where there is one."""
+    provenance: ProvenanceConfig | None = None
+    """For texts that a model wrote; by default they are natural."""
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        if (self.path is None) == (self.crawl is None):
+            raise ValueError("a source has either `path` or `crawl`")
+        return self
+
+
+class PdfConfig(_Settings):
+    """How PDF-like files become text, page by page."""
+
+    engine: Literal["pdf-inspector", "pymupdf"] = "pdf-inspector"
+    """Reads text layers. pymupdf is AGPL-3.0: `pip install 'tokenmill[pymupdf]'` brings it."""
+    ocr: Literal["rapidocr", "none"] = "rapidocr"
+    """Reads pages without a usable text layer; with none they are rejected."""
+    max_pages: int = Field(default=2000, ge=1)
+    """Pages of a file beyond this are rejected."""
+    max_ocr_pages: int = Field(default=100, ge=0)
+    """Pages of a file that are read by OCR, at seconds a page; those beyond are rejected."""
 
 
 class ExtractConfig(_Settings):
@@ -92,8 +166,29 @@ class ExtractConfig(_Settings):
 
     html_engine: Literal["trafilatura", "trafilatura-fast", "resiliparse"] = "trafilatura-fast"
     """trafilatura (careful), its fast mode, or resiliparse (fastest)."""
+    pdf: PdfConfig = PdfConfig()
+    """PDF files, from folders, crawls and archives."""
     max_record_bytes: Bytes = 64 << 20
     """Larger records are rejected as `too_large`."""
+
+
+class BenchmarkConfig(_Settings):
+    """A benchmark that training text must not quote."""
+
+    name: Name
+    path: str
+    """JSON Lines, also packed (.gz, .zst); relative to corpus.yaml."""
+    fields: tuple[str, ...] = ()
+    """Fields of an item that together are its text; by default all that hold text, but ids."""
+
+
+class LaunchConfig(_Settings):
+    """The training that is made ready when all shards are written."""
+
+    model: str
+    """Name of a Qwen3 model, such as qwen3-0.6b; `tokenmill launch --help` lists them."""
+    stages: tuple[str, ...] = ()
+    """Mixtures in the order of training; by default as `mixtures` lists them."""
 
 
 class CorpusConfig(_Settings):
@@ -104,14 +199,22 @@ class CorpusConfig(_Settings):
     extract: ExtractConfig = ExtractConfig()
     tokenizer: str
     """A tokenizer.json, or a folder that holds one; relative to corpus.yaml."""
-    annotators: tuple[str | dict[str, dict[str, Any]], ...] = ("language", "quality", "stem")
+    annotators: tuple[str | dict[str, dict[str, Any]], ...] = (
+        "language",
+        "quality",
+        "stem",
+    )
     """Labels beside `length` and `signatures`, which always run: a name, or a name with options."""
+    benchmarks: tuple[BenchmarkConfig, ...] = ()
+    """Items that are looked for in every document; they give the `contamination` labels."""
     mixtures: tuple[str, ...] = ("general_4k", "stem_4k", "long_32k")
     """Names of shipped mixtures, or paths of YAML files relative to corpus.yaml."""
     part_bytes: Bytes = 256 << 20
     """Expected text of one part, the unit of work and of resume."""
     shard_tokens: Tokens = 64_000_000
     """Tokens of one shard, about; a worker holds one in memory (4 bytes a token, twice)."""
+    launch: LaunchConfig | None = None
+    """Scripts that train a model on the shards."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -143,13 +246,20 @@ def load_corpus(path: Path) -> CorpusConfig:
         complaints = [f"{path}: {_complaint(one)}" for one in error.errors()]
         raise ConfigError("\n".join(complaints)) from error
     base = path.resolve().parent
-    sources = tuple(s.model_copy(update={"path": _resolve(base, s.path)}) for s in config.sources)
+    sources = tuple(
+        s if s.path is None else s.model_copy(update={"path": _resolve(base, s.path)})
+        for s in config.sources
+    )
+    benchmarks = tuple(
+        b.model_copy(update={"path": _resolve(base, b.path)}) for b in config.benchmarks
+    )
     mixtures = tuple(_resolve(base, m) if m.endswith(_YAML) else m for m in config.mixtures)
     return config.model_copy(
         update={
             "sources": sources,
             "tokenizer": _resolve(base, config.tokenizer),
             "mixtures": mixtures,
+            "benchmarks": benchmarks,
         }
     )
 

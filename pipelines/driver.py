@@ -31,6 +31,7 @@ from pipelines.mix.pins import DOCUMENT_COLUMNS, Pins, pin
 from pipelines.mix.plan import Plan, make_plan, plan_folder, plan_generation, read_plan, unit_keys
 from pipelines.mix.tally import TallyJob
 from pipelines.progress import Progress
+from pipelines.run_record import RunRecord, read_run_record, write_run_record
 from pipelines.shards.job import ShardsJob
 from pipelines.workspace.children import Limits
 from pipelines.workspace.fingerprints import Generation, canonical_json
@@ -39,6 +40,7 @@ from pipelines.workspace.jobs import PartJob, PartKey, pending_keys
 from pipelines.workspace.workspace import Workspace
 
 SHIPPED: Final = Path(__file__).parents[1] / "mixtures"
+NO_MODELS: Final = "no model is configured: no text is refined, rewritten or synthesized"
 _T = TypeVar("_T")
 # The in-process runner holds 4.2 times the bytes that pass a GroupByKey (measured, Beam 2.77).
 _SHUFFLE_FACTOR: Final = 4.2
@@ -69,7 +71,7 @@ class RunResult:
     duplicates: DuplicatesPlan
     plans: list[Plan] = field(default_factory=list)
     shards: list[ShardsJob] = field(default_factory=list)
-    refused: list[MixtureError] = field(default_factory=list)
+    refused: dict[str, MixtureError] = field(default_factory=dict)
     """Mixtures that this corpus cannot fill, and why."""
     parts_done: int = 0
     """Parts, partitions and shards that this run made; 0 when all was there."""
@@ -105,11 +107,12 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
         try:
             plan = run.plan(mixture, pins)
         except MixtureError as error:  # the other mixtures do not depend on it
-            result.refused.append(error)
+            result.refused[mixture.name] = error
             continue
         result.plans.append(plan)
         result.shards += run.shards(plan)
     result.parts_done = run.parts_done
+    write_run_record(workspace, run.record(result))
     return result
 
 
@@ -216,6 +219,38 @@ class _Run:
         pending = pending_keys(self.workspace, jobs, unit_keys(plan))
         self._map(f"Write {plan.mixture}", {"shards": "documents"}, [jobs], pending)
         return list(jobs.values())
+
+    def record(self, result: RunResult) -> RunRecord:
+        """What this run made, for reports and launch scripts."""
+        from token_shards.tokenizer import tokenizer_fingerprint
+
+        return RunRecord(
+            corpus=self.config.name,
+            sources=result.sources,
+            extract={name: generation.name for name, generation in result.extract.items()},
+            annotate={
+                source: {g.job.removeprefix("annotate."): g.name for g in generations}
+                for source, generations in result.annotate.items()
+            },
+            duplicates=result.duplicates.labels.name,
+            mixtures={plan.mixture: plan.folder for plan in result.plans},
+            shards={job.plan.mixture: job.generation.name for job in result.shards},
+            tokenizer=self.config.tokenizer,
+            tokenizer_fingerprint=tokenizer_fingerprint(self.config.tokenizer),
+            refused={name: str(error) for name, error in result.refused.items()},
+            models=NO_MODELS,
+            seconds=self._seconds_so_far(),
+        )
+
+    def _seconds_so_far(self) -> dict[str, float]:
+        """Seconds of each stage, those of earlier runs of this workspace included."""
+        try:
+            before = dict(read_run_record(self.workspace).seconds)
+        except LookupError:
+            before = {}
+        for title, taken in self.progress.seconds.items():
+            before[title] = before.get(title, 0.0) + taken
+        return before
 
     def _map(
         self,

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,6 +37,7 @@ JOB: Final = "annotate"
 _BATCH_ROWS: Final = 512
 _BATCH_BYTES: Final = 2 << 20
 _MAX_VALUES: Final = 256
+SCORE_BINS: Final = 20
 _FAILED: Final = "failed"  # reason and message of a row whose annotator died
 
 
@@ -80,7 +82,7 @@ class AnnotateJob:
             }
             rejects, values = self._annotate(texts, children, files)
             for spec in pending:
-                detail = {"values": values[spec].to_json()}
+                detail = values[spec].to_json()
                 self._commit(workspace, key, entry, sets[spec], files[spec], rejects, watch, detail)
 
     def _annotate(
@@ -140,26 +142,66 @@ class AnnotateJob:
 
 
 class _Values:
-    """How often each value of a label occurs in a part, for summaries and reports."""
+    """What the labels of a part say in sum, for summaries and reports."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
+        self._histograms: dict[str, Counter[int]] = {}
+        self._spans: dict[str, Counter[str]] = {}
 
     def add(self, labels: pa.StructArray) -> None:
-        """Counts the text and boolean columns of one labels set."""
+        """Counts the columns of one labels set."""
         for field, column in zip(labels.type, labels.flatten(), strict=True):
             if pa.types.is_string(field.type) or pa.types.is_boolean(field.type):
                 counts = self._counts.setdefault(field.name, Counter())
                 for item in pc.value_counts(column.cast(pa.string())).to_pylist():
                     counts[item["values"] or ""] += item["counts"]
+            elif pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
+                self._histograms.setdefault(field.name, Counter()).update(_bins(column))
+            elif pa.types.is_list(field.type) and pa.types.is_struct(field.type.value_type):
+                self._spans.setdefault(field.name, Counter()).update(_kinds(column))
 
-    def to_json(self) -> dict[str, dict[str, int]]:
-        """Column -> value ("" for null) -> rows; a column with too many values is left out."""
-        return {
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the detail of a ledger entry.
+
+        Returns:
+            `values`: text or boolean column -> value ("" for null) -> rows; a column with too many
+            values is left out. `histograms`: number column -> bin -> rows; bin b of a count holds
+            [2^b, 2^(b+1)) and bin -1 is 0; bin b of a score holds [b/20, (b+1)/20), 1 is in the
+            last. `spans`: column of spans -> kind -> spans.
+        """
+        values = {
             name: dict(sorted(counts.items()))
             for name, counts in self._counts.items()
             if len(counts) <= _MAX_VALUES
         }
+        histograms = {
+            name: {str(number): bins[number] for number in sorted(bins)}
+            for name, bins in self._histograms.items()
+        }
+        spans = {name: dict(sorted(counts.items())) for name, counts in self._spans.items()}
+        return {"values": values, "histograms": histograms, "spans": spans}
+
+
+def _bins(column: pa.Array) -> Counter[int]:
+    """Rows by bin; nulls are left out."""
+    numbers = column.drop_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(column.type):
+        bins = np.where(numbers > 0, np.floor(np.log2(np.maximum(numbers, 1))), -1)
+    else:
+        bins = np.clip(np.floor(numbers * SCORE_BINS), 0, SCORE_BINS - 1)
+    found, counts = np.unique(bins.astype(np.int64), return_counts=True)
+    return Counter(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+
+
+def _kinds(column: pa.ListArray) -> Counter[str]:
+    """Spans by the first text field of theirs (`kind` of PII, `benchmark` of quotations)."""
+    spans = column.flatten()
+    name = next((f.name for f in spans.type if pa.types.is_string(f.type)), None)
+    if name is None:
+        return Counter()
+    counts = pc.value_counts(pc.struct_field(spans, name)).to_pylist()
+    return Counter({item["values"] or "": item["counts"] for item in counts})
 
 
 def labels_schema(spec: AnnotatorSpec) -> pa.Schema:

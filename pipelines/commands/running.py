@@ -42,4 +42,4 @@ def run_and_report(
         )
     print_summary(Console(), result, progress.seconds)
     if result.refused:
-        raise MixtureError("\n".join(str(error) for error in result.refused))
+        raise MixtureError("\n".join(str(error) for error in result.refused.values()))

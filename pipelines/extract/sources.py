@@ -63,6 +63,7 @@ def list_source(source: SourceConfig, part_bytes: int) -> list[Listed]:
     Raises:
         SourceError: The path does not exist or matches nothing.
     """
+    assert source.path is not None, "a crawl is listed from its ledger"
     path = local_path(source.path)
     files = _list_remote(source) if path is None else _list_local(source, path)
     listed = [_split(item, part_bytes) for item in files]

@@ -1,0 +1,70 @@
+"""run.json: which generations the last run of a workspace made.
+
+The ledger knows every generation, old and new; this file says which of them belong together.
+Reports and launch scripts start from it. It is rewritten by each run, and nothing that is committed
+depends on it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+from pipelines.workspace.workspace import Workspace
+
+PATH: Final = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What one run made; generations by their full name, `job@fp`."""
+
+    corpus: str
+    """Name of the corpus."""
+    sources: Mapping[str, list[int]]
+    """Source -> its parts."""
+    crawl: Mapping[str, str] = field(default_factory=dict)
+    """Source -> `crawl@fp`, of sources that are crawled."""
+    extract: Mapping[str, str]
+    """Source -> `extract@fp`."""
+    annotate: Mapping[str, Mapping[str, str]]
+    """Source -> labels set -> `annotate.<set>@fp`."""
+    duplicates: str
+    """`deduplicate@fp`, the labels set `duplicates` of all sources."""
+    mixtures: Mapping[str, str]
+    """Mixture -> folder of its plan, `mixtures/<mixture>@<fp>`, in the order of corpus.yaml."""
+    shards: Mapping[str, str]
+    """Mixture -> `shards.<mixture>@fp`; the shards stand in `shards/<mixture>@<fp>/<stage>/`."""
+    tokenizer: str
+    """The tokenizer.json, or its folder, as corpus.yaml names it, made absolute."""
+    tokenizer_fingerprint: str
+    launch: Mapping[str, str] = field(default_factory=dict)
+    """Model -> folder of its scripts."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Mixture that this corpus cannot fill -> why."""
+    models: str
+    """One line on models that write text: which, or that there is none."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Stage title -> wall-clock seconds, summed over the runs that made it."""
+
+
+def write_run_record(workspace: Workspace, record: RunRecord) -> None:
+    """Keeps the record of the run that just ended."""
+    data = json.dumps(asdict(record), indent=1, ensure_ascii=False).encode()
+    workspace.storage.fs.pipe_file(workspace.storage.path(PATH), data)
+
+
+def read_run_record(workspace: Workspace) -> RunRecord:
+    """Reads the record of the last run.
+
+    Raises:
+        LookupError: No run came to its end here.
+    """
+    try:
+        raw = json.loads(workspace.storage.read(PATH))
+    except FileNotFoundError as error:
+        raise LookupError(
+            f"{workspace.url} has no {PATH}: no run came to its end here; give `tokenmill run "
+            "corpus.yaml --workspace ...` first"
+        ) from error
+    return RunRecord(**raw)
