@@ -14,6 +14,8 @@ import typer
 COMMANDS: Final = {
     "demo": ("demo", "Take the pages in examples/ to token shards, here and now."),
     "run": ("run", "Take a corpus to token shards, or on from where it was."),
+    "launch": ("launch", "Write Megatron-LM scripts that train on the shards."),
+    "report": ("report", "Write one page that shows what came of a run."),
     "audit": ("audit", "Check that every record and every file is accounted for."),
     "trace": ("tracing", "Follow a document to its tokens, or a token back."),
     "status": ("status", "Show how far each job of a workspace is."),

@@ -43,6 +43,8 @@ class Tokenizer:
 
     eod_id: int
     """Id of the token that ends a document; `encode` never gives it."""
+    eod_token: str
+    """Its text."""
     vocab_size: int
     """Largest token id + 1, added tokens included."""
     fingerprint: str
@@ -123,6 +125,7 @@ def load_tokenizer(
         raise ValueError(f"tokenizer {file}: {error}") from error
     return Tokenizer(
         eod_id=vocabulary[eod],
+        eod_token=eod,
         vocab_size=max(vocabulary.values()) + 1,
         fingerprint=_fingerprint(data, eod),
         fallback_reason=reason,
