@@ -44,10 +44,7 @@ class AnnotatorSpec:
     def identity(self) -> dict[str, Any]:
         """What of it enters a fingerprint: options that are model files enter by content."""
         files = [path.resolve() for path in self.annotator.model_files()]
-        options = {
-            key: "file" if isinstance(value, str) and _is_within(value, files) else value
-            for key, value in json.loads(self.options_json).items()
-        }
+        options = _without_paths(json.loads(self.options_json), files)
         own = {} if self.target in BUILTIN.values() else {"source": _source_hash(self.target)}
         return {
             "target": self.target,
@@ -116,6 +113,15 @@ def _source_hash(target: str) -> str:
     """Hash of the module of a user's annotator: its author may forget to raise `version`."""
     module = importlib.import_module(target.partition(":")[0])
     return file_fingerprint(Path(module.__file__)) if module.__file__ else ""
+
+
+def _without_paths(options: Any, files: Sequence[Path]) -> Any:  # noqa: ANN401 - any JSON
+    """Options with "file" in place of the paths of model files, at any depth."""
+    if isinstance(options, dict):
+        return {key: _without_paths(value, files) for key, value in options.items()}
+    if isinstance(options, list):
+        return [_without_paths(value, files) for value in options]
+    return "file" if isinstance(options, str) and _is_within(options, files) else options
 
 
 def _is_within(value: str, files: Sequence[Path]) -> bool:
