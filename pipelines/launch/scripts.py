@@ -35,6 +35,9 @@ here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
 # Tensor, pipeline, expert and context parallel sizes.
 : "${{TP:={tp}}}" "${{PP:={pp}}}" "${{EP:={ep}}}" "${{CP:={cp}}}"
 : "${{SAVE_INTERVAL:=1000}}"                   # steps
+# 0 where neither Transformer Engine nor Apex is installed: the distributed optimizer cannot load a
+# checkpoint of PyTorch's own Adam.
+: "${{SHARD_OPTIMIZER:=1}}"
 
 dry_run=
 if [ "${{1:-}}" = --dry-run ]; then dry_run=yes; shift; fi
@@ -65,6 +68,9 @@ arguments+=(
   --save "$CHECKPOINTS/{saves_to}" --save-interval "$SAVE_INTERVAL"{load}
 )
 if [ "$TP" -gt 1 ]; then arguments+=(--sequence-parallel); fi
+if [ "$SHARD_OPTIMIZER" = 1 ]; then
+  arguments+=(--use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather)
+fi
 
 command=(
   torchrun --nnodes "$NNODES" --node-rank "$NODE_RANK" --nproc-per-node "$GPUS"
@@ -117,9 +123,6 @@ _RUN: Final = (
     ("--num-workers", "2"),
     ("--eval-iters", "0"),
     ("--eval-interval", "1000000000"),
-    ("--use-distributed-optimizer",),
-    ("--overlap-grad-reduce",),
-    ("--overlap-param-gather",),
     ("--log-interval", "10"),
     ("--log-throughput",),
     ("--distributed-timeout-minutes", "60"),
