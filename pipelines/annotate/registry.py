@@ -21,6 +21,7 @@ BUILTIN: Final = {
     "language": "annotators.language.annotator:Language",
     "quality": "annotators.heuristics.annotator:Heuristics",
     "stem": "annotators.stem.annotator:Stem",
+    "contamination": "annotators.contamination.annotator:Contamination",
     "length": "pipelines.annotate.length:Length",
     "signatures": "pipelines.deduplicate.signatures:Signatures",
 }
@@ -63,7 +64,8 @@ def specs_of(config: CorpusConfig) -> tuple[AnnotatorSpec, ...]:
         ConfigError: An unknown name, options it refuses, or labels nobody makes.
     """
     wanted: list[tuple[str, dict[str, Any]]] = [("length", {"tokenizer": config.tokenizer})]
-    wanted += [("signatures", {})]
+    benchmarks = [one.model_dump(mode="json") for one in config.benchmarks]
+    wanted += [("signatures", {}), ("contamination", {"benchmarks": benchmarks})]
     for item in config.annotators:
         wanted += [(item, {})] if isinstance(item, str) else list(item.items())
     specs = [_spec(name, options) for name, options in wanted]

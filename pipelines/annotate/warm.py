@@ -4,11 +4,17 @@
 about 15 s on one core, loading from the cache under 1 s.
 """
 
+import json
+import tempfile
+from pathlib import Path
+
 import pyarrow as pa
 
 from pipelines.annotate.registry import BUILTIN, AnnotatorSpec
+from pipelines.workspace.fingerprints import canonical_json
 
-_TEXTS = ["A text with `code`, $x^2$ and a second line.\nx = 1;", "二つ目の文。", ""]
+_QUOTED = "A question of a benchmark that is long enough to be found in a document that quotes it"
+_TEXTS = ["A text with `code`, $x^2$ and a second line.\nx = 1;", "二つ目の文。", "", _QUOTED]
 
 
 def warm() -> None:
@@ -18,9 +24,17 @@ def warm() -> None:
     for name, target in BUILTIN.items():
         if name == "length":
             continue  # needs a tokenizer, and has nothing to compile
-        annotator = AnnotatorSpec(target, "{}").annotator
+        options = {"benchmarks": [_benchmark()]} if name == "contamination" else {}
+        annotator = AnnotatorSpec(target, canonical_json(options)).annotator
         made = annotator(texts, {column: labels[column] for column in annotator.inputs})
         labels |= {column: made.column(column) for column in made.schema.names}
+
+
+def _benchmark() -> dict[str, str]:
+    """A benchmark of one item, without which there is nothing to look for."""
+    path = Path(tempfile.gettempdir()) / "tokenmill-warm.jsonl"
+    path.write_text(json.dumps({"text": _QUOTED}) + "\n", encoding="utf-8")
+    return {"name": "warm", "path": str(path)}
 
 
 if __name__ == "__main__":
