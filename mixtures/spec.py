@@ -15,6 +15,7 @@ Two choices of meaning:
 """
 
 import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -36,7 +37,7 @@ from pydantic import (
 from mixtures.budgets import ALLOWED, TokenBudget, parse_tokens
 from mixtures.complaints import SHARE, complaint
 from mixtures.errors import MixtureError as MixtureError
-from mixtures.errors import listed
+from mixtures.errors import listed, nearest
 from mixtures.strict_yaml import read_yaml
 
 OTHERS: Final = "*"
@@ -44,6 +45,12 @@ OTHERS: Final = "*"
 
 RULES_VERSION: Final = 1
 """Enters the fingerprint; raised whenever the same file would give other draws."""
+
+REDACTABLE: Final = ("email", "ip", "phone", "card", "key")
+"""Kinds of personal data that a stage can have cut; the annotator of them names the same."""
+
+REDACTION_LABELS: Final = "pii"
+"""Label column that says where they stand."""
 
 DEFAULT_MAX_EPOCHS: Final = 4.0
 """Up to 4 epochs are nearly as good as unique data (Muennighoff et al., arXiv:2305.16264)."""
@@ -141,6 +148,12 @@ class Stage(_Model):
         description="a list of {name, min, max, share} that do not overlap; a document outside "
         "all of them is not eligible",
     )
+    redact: tuple[str, ...] = Field(
+        default=(),
+        description=f"a list of kinds of personal data out of {', '.join(REDACTABLE)}: what the "
+        "shards of this stage hold <kind> in place of; without it nothing is cut",
+        json_schema_extra={"items": {"enum": list(REDACTABLE)}, "uniqueItems": True},
+    )
     _place: str = PrivateAttr(default="")
 
     @property
@@ -160,6 +173,20 @@ class Stage(_Model):
                     "allowed: buckets that do not overlap; change one of the two ends"
                 )
         return buckets
+
+    @field_validator("redact", mode="before")
+    @classmethod
+    def _check_redact(cls, written: object) -> tuple[str, ...]:
+        known = listed(REDACTABLE)
+        if not isinstance(written, list | tuple):
+            raise ValueError(f"found {written!r}; allowed: a list out of {known}; write [email]")
+        for kind in written:
+            if kind not in REDACTABLE:
+                hint = nearest(kind, REDACTABLE) if isinstance(kind, str) else ""
+                raise ValueError(f"found {kind!r}; {hint}allowed: {known}; name some of these")
+        _refuse_twice(list(written), "kinds")
+        # In one order, so that another order in the file is not another plan.
+        return tuple(kind for kind in REDACTABLE if kind in written)
 
     @model_validator(mode="after")
     def _check_groups(self) -> Self:
@@ -202,7 +229,7 @@ class Mixture(_Model):
         return self.model_copy(update={"stages": stages})
 
     def fingerprint_payload(self) -> dict[str, Any]:
-        """What decides the draws, as a dict to be written as JSON with sorted keys.
+        """What decides the draws and the cuts, as a dict to be written as JSON with sorted keys.
 
         The names of the mixture and of its buckets are left out: they change no draw. The names of
         the stages are in it, for they enter the draws.
@@ -220,6 +247,29 @@ def _refuse_twice(names: list[str], what: str) -> None:
     for position, name in enumerate(names):
         if name in names[:position]:
             raise ValueError(f"found two {what} named {name!r}; names must differ; rename one")
+
+
+def check_redaction(mixture: Mixture, columns: Collection[str]) -> None:
+    """Checks that what the stages redact is labelled, before any work.
+
+    Args:
+        mixture: The mixture.
+        columns: Names of the label columns that there are.
+
+    Raises:
+        MixtureError: One line for each stage that redacts, when `pii` is not among the columns.
+    """
+    if REDACTION_LABELS in columns:
+        return
+    complaints = [
+        f"{stage.place}.redact: found {listed(stage.redact)} and no label column "
+        f"{REDACTION_LABELS!r} that says where they stand; add '{REDACTION_LABELS}' to the "
+        "annotators of the corpus, or remove redact"
+        for stage in mixture.stages
+        if stage.redact
+    ]
+    if complaints:
+        raise MixtureError("\n".join(complaints))
 
 
 def json_schema() -> dict[str, Any]:

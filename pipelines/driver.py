@@ -5,26 +5,21 @@ missing, and a run with nothing missing imports neither Beam nor a model. Every 
 of deduplication, the solve of a mixture) ends a Beam pipeline.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from mixtures.budgets import TokenBudget
 from mixtures.errors import MixtureError
 from mixtures.expressions import check_expressions
-from mixtures.spec import Mixture, load_mixture
+from mixtures.spec import Mixture, check_redaction, load_mixture
 from pipelines.annotate.job import AnnotateJob, labels_schema
 from pipelines.annotate.registry import AnnotatorSpec, specs_of
-from pipelines.config import ConfigError, CorpusConfig
+from pipelines.config import ConfigError, CorpusConfig, CrawlConfig
 from pipelines.deduplicate.exact import LABELS
-from pipelines.deduplicate.job import (
-    MEMBER_BYTES,
-    PARTITIONS,
-    DuplicatesPlan,
-    plan_duplicates,
-)
+from pipelines.deduplicate.near_job import forget_shingles
+from pipelines.deduplicate.plan import DuplicatesPlan, plan_duplicates
 from pipelines.extract.job import ExtractJob
 from pipelines.extract.sources import list_source
 from pipelines.mix.pins import DOCUMENT_COLUMNS, Pins, pin
@@ -41,9 +36,6 @@ from pipelines.workspace.workspace import Workspace
 
 SHIPPED: Final = Path(__file__).parents[1] / "mixtures"
 NO_MODELS: Final = "no model is configured: no text is refined, rewritten or synthesized"
-_T = TypeVar("_T")
-# The in-process runner holds 4.2 times the bytes that pass a GroupByKey (measured, Beam 2.77).
-_SHUFFLE_FACTOR: Final = 4.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +47,8 @@ class RunOptions:
     beam_args: tuple[str, ...] = ()
     tokens: TokenBudget | None = None
     """Budget of every stage, in place of that in the mixtures."""
+    connect: Mapping[str, str] = field(default_factory=dict)
+    """Host of a crawl -> `address:port` that serves it."""
     shuffle_memory_bytes: int = 1 << 30
     """What a shuffle may take at a time; more data goes in several passes."""
 
@@ -73,6 +67,8 @@ class RunResult:
     shards: list[ShardsJob] = field(default_factory=list)
     refused: dict[str, MixtureError] = field(default_factory=dict)
     """Mixtures that this corpus cannot fill, and why."""
+    record: RunRecord | None = None
+    """What run.json says."""
     parts_done: int = 0
     """Parts, partitions and shards that this run made; 0 when all was there."""
 
@@ -86,6 +82,7 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
     """
     specs = specs_of(config)
     mixtures = _load_mixtures(config, specs, options.tokens)
+    _check_benchmarks(config, specs, progress)
     workspace = Workspace.create(options.workspace)
     run = _Run(config, options, progress, workspace)
     sources = {source.name: run.number(source.name) for source in config.sources}
@@ -112,7 +109,7 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
         result.plans.append(plan)
         result.shards += run.shards(plan)
     result.parts_done = run.parts_done
-    write_run_record(workspace, run.record(result))
+    run.finish(result)
     return result
 
 
@@ -125,6 +122,8 @@ class _Run:
         self.config, self.options, self.progress = config, options, progress
         self.workspace = workspace
         self.parts_done = 0
+        self.crawls: dict[str, str] = {}
+        """Source -> `crawl@fp`."""
         self.gone: dict[str, set[str]] = {}
         """Source -> numbered files that are no longer there."""
 
@@ -132,9 +131,13 @@ class _Run:
         """Numbers the files of a source; gives all its parts."""
         source = next(source for source in self.config.sources if source.name == name)
         inventory = Inventory(self.workspace.storage, name)
-        listed = list_source(source, self.config.part_bytes)
-        refuse_own_files(self.workspace, name, listed)
-        chosen = source.model_dump(include={"path", "format", "include", "exclude"})
+        if source.crawl is None:
+            listed = list_source(source, self.config.part_bytes)
+            refuse_own_files(self.workspace, name, listed)
+            chosen = source.model_dump(include={"path", "format", "include", "exclude"})
+        else:
+            listed = self.crawl(name, source.crawl)
+            chosen = {"crawl": self.crawls[name]}
         inventory.extend(listed, self.config.part_bytes, canonical_json(chosen))
         self.gone[name] = set(inventory.missing(listed))
         if self.gone[name]:
@@ -143,6 +146,17 @@ class _Run:
                 f"{min(self.gone[name])}); what was extracted from them stays"
             )
         return inventory.parts()
+
+    def crawl(self, name: str, settings: CrawlConfig) -> list[Listed]:
+        """Crawls a source to its end, or on from where it was; gives its archives."""
+        from pipelines.crawl.job import CrawlJob, crawled_files
+
+        job = CrawlJob(name, settings, dict(self.options.connect))
+        self.crawls[name] = job.generation.name
+        while keys := job.next_round(self.workspace):
+            pending = pending_keys(self.workspace, {name: job}, keys)
+            self._map(f"Crawl {name}", {"crawl": "pages"}, [{name: job}], pending)
+        return crawled_files(self.workspace, job)
 
     def per_part(
         self,
@@ -168,31 +182,34 @@ class _Run:
                 )
 
     def deduplicate(
-        self, signatures: Mapping[str, Generation], keys: list[PartKey]
+        self,
+        signatures: Mapping[str, Generation],
+        keys: list[PartKey],
+        minhash: Mapping[str, Generation] | None = None,
     ) -> DuplicatesPlan:
-        """Finds exact duplicates over all sources."""
-        plan, _ = plan_duplicates(self.workspace, signatures)
+        """Finds duplicates over all sources: exact copies, and near ones where texts are signed."""
+        plan = plan_duplicates(self.workspace, signatures, minhash)
         ledger = self.workspace.ledger
-        for generation in (plan.clusters, plan.labels):
+        for generation in plan.generations:
             ledger.declare(generation)
-        held = {entry.part for entry in ledger.entries(plan.clusters, PARTITIONS)}
-        partitions = [p for p in range(plan.num_partitions) if p not in held]
         labelled = {PartKey(e.source, e.part) for e in ledger.entries(plan.labels)}
         pending = [key for key in keys if key not in labelled]
         if not pending:
+            forget_shingles(self.workspace, plan)
             return plan
-        from pipelines.deduplicate.transform import FindClusters, LabelDuplicates
+        from pipelines.deduplicate.transform import steps
         from pipelines.run import run_transform
 
-        args, workspace, passes = self.options.beam_args, self.workspace, self._passes(plan)
+        options = self.options
+        memory = options.shuffle_memory_bytes
         meters = {"deduplicate": "documents"}
         with self.progress.stage("Find duplicates", parts=len(pending), meters=meters):
-            for some in _in_passes(partitions, passes):
-                run_transform(FindClusters(workspace, plan, keys, some), args)
-            for few in _in_passes(pending, passes):
-                run_transform(LabelDuplicates(workspace, plan, few), args)
-        self.parts_done += len(partitions) + len(pending)
-        ledger.fold(plan.labels)
+            for transform in steps(self.workspace, plan, keys, options.limits, memory):
+                run_transform(transform, options.beam_args)
+        self.parts_done += len(pending)
+        for generation in (plan.clusters, plan.labels):
+            ledger.fold(generation)
+        forget_shingles(self.workspace, plan)
         return plan
 
     def plan(self, mixture: Mixture, pins: Pins) -> Plan:
@@ -227,6 +244,7 @@ class _Run:
         return RunRecord(
             corpus=self.config.name,
             sources=result.sources,
+            crawl=self.crawls,
             extract={name: generation.name for name, generation in result.extract.items()},
             annotate={
                 source: {g.job.removeprefix("annotate."): g.name for g in generations}
@@ -241,6 +259,19 @@ class _Run:
             models=NO_MODELS,
             seconds=self._seconds_so_far(),
         )
+
+    def finish(self, result: RunResult) -> None:
+        """Writes launch files where a launch is asked for, and the record of the run."""
+        result.record = self.record(result)
+        settings = self.config.launch
+        if settings is not None and result.shards:
+            from pipelines.launch.write import make_launch, write_launch
+
+            stages = [name for name in settings.stages if name not in result.refused]
+            launch = make_launch(self.workspace, result.record, settings.model, stages=stages)
+            folder = write_launch(self.workspace, launch)
+            result.record = replace(result.record, launch={launch.shape.name: folder})
+        write_run_record(self.workspace, result.record)
 
     def _seconds_so_far(self) -> dict[str, float]:
         """Seconds of each stage, those of earlier runs of this workspace included."""
@@ -276,11 +307,6 @@ class _Run:
         for generation in generations:
             self.workspace.ledger.fold(generation)
 
-    def _passes(self, plan: DuplicatesPlan) -> int:
-        """Passes that keep a shuffle within its memory, and at most one a partition."""
-        needed = plan.num_documents * MEMBER_BYTES * _SHUFFLE_FACTOR
-        return max(1, math.ceil(needed / self.options.shuffle_memory_bytes))
-
 
 def refuse_own_files(workspace: Workspace, source: str, listed: Sequence[Listed]) -> None:
     """Refuses a source that holds the workspace: a run would read what it writes.
@@ -295,12 +321,6 @@ def refuse_own_files(workspace: Workspace, source: str, listed: Sequence[Listed]
                 f"source {source} holds the workspace itself ({item.file}); name another folder "
                 "with --workspace, or a narrower path for the source"
             )
-
-
-def _in_passes(items: Sequence[_T], passes: int) -> list[list[_T]]:
-    """Consecutive runs of items, as many as there are passes, none empty."""
-    size = max(1, math.ceil(len(items) / passes))
-    return [list(items[start : start + size]) for start in range(0, len(items), size)]
 
 
 def _set_of(job: AnnotateJob, name: str) -> Generation:
@@ -330,12 +350,34 @@ def _load_mixtures(
     for name in config.mixtures:
         mixture = load_mixture(mixture_path(name))
         check_expressions(mixture, columns)
+        check_redaction(mixture, columns.names)
         mixtures.append(mixture if tokens is None else mixture.with_tokens(tokens))
     names = [mixture.name for mixture in mixtures]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ConfigError(f"mixtures: two of them are called {twice[0]!r}; rename one")
     return mixtures
+
+
+def _check_benchmarks(
+    config: CorpusConfig, specs: Sequence[AnnotatorSpec], progress: Progress
+) -> None:
+    """Reads the benchmarks before any work, and says what of them cannot be found.
+
+    Raises:
+        ValueError: A file is broken, or nothing of it can be found.
+    """
+    if not config.benchmarks:
+        return
+    from annotators.contamination.annotator import Contamination
+
+    for spec in specs:
+        if isinstance(spec.annotator, Contamination):
+            for facts in spec.annotator.index_facts():
+                progress.say(
+                    f"benchmark {facts.benchmark}: {facts.indexed} of {facts.items} items can be "
+                    f"found ({facts.too_short} are too short, {facts.common} too common)"
+                )
 
 
 def mixture_path(name: str) -> Path:

@@ -15,15 +15,28 @@ _LANGUAGES_SHOWN = 12
 _REASONS_SHOWN = 8
 
 
-def print_summary(console: Console, result: RunResult, seconds: Mapping[str, float]) -> None:
-    """Prints the summary of a run from the ledger."""
+def print_summary(
+    console: Console,
+    result: RunResult,
+    seconds: Mapping[str, float],
+    report: str | None = None,
+) -> None:
+    """Prints the summary of a run from the ledger.
+
+    Args:
+        console: Where to.
+        result: The run.
+        seconds: Stage title -> wall-clock seconds.
+        report: Where its report stands.
+    """
     console.print()
+    _print_crawl(console, result)
     _print_input(console, result)
     _print_labels(console, result)
     if result.shards:
         _print_stages(console, result)
         _print_languages(console, result)
-    _print_where(console, result, seconds)
+    _print_where(console, result, seconds, report)
 
 
 def _entries(result: RunResult) -> list[Entry]:
@@ -33,6 +46,24 @@ def _entries(result: RunResult) -> list[Entry]:
         for source, generation in sorted(result.extract.items())
         for entry in ledger.entries(generation, source)
     ]
+
+
+def _print_crawl(console: Console, result: RunResult) -> None:
+    assert result.record is not None
+    table = Table(box=None, pad_edge=False)
+    for name in ("crawl", "addresses", "fetched", "not fetched"):
+        table.add_column(name, justify="left" if name == "crawl" else "right", no_wrap=True)
+    table.add_column("why not")
+    for source, generation in result.record.crawl.items():
+        counts: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
+        for entry in result.workspace.ledger.entries(generation, source):
+            counts.update(entry.counts)
+            reasons.update(entry.detail["reasons"])
+        numbers = (f"{counts[name]:,}" for name in ("asked", "fetched", "not_fetched"))
+        table.add_row(source, *numbers, _reasons(reasons))
+    if table.row_count:
+        _show(console, "What was fetched", table)
 
 
 def _print_input(console: Console, result: RunResult) -> None:
@@ -51,12 +82,17 @@ def _print_input(console: Console, result: RunResult) -> None:
     table.add_row("documents", f"{totals['documents']:,}", "")
     table.add_row("rejected", f"{totals['rejects']:,}", _reasons(details["rejects"]))
     table.add_row("not asked for", f"{totals['not_asked']:,}", _reasons(details["not_asked"]))
+    if totals["pages"]:
+        kinds = {name: totals[f"pages_{name}"] for name in ("text", "ocr", "blank", "rejected")}
+        table.add_row("PDF pages", f"{totals['pages']:,}", _reasons(kinds))
     _show(console, "What came in", table)
 
 
 def _print_labels(console: Console, result: RunResult) -> None:
     """What annotators and deduplication found, by the values that decide most mixtures."""
-    values = {name: Counter[str]() for name in ("quality_keep", "quality_reason", "language")}
+    columns = ("quality_keep", "quality_reason", "language", "topic", "benchmark")
+    values = {name: Counter[str]() for name in columns}
+    personal: Counter[str] = Counter()
     failed = 0
     ledger = result.workspace.ledger
     for source, generations in result.annotate.items():
@@ -65,6 +101,7 @@ def _print_labels(console: Console, result: RunResult) -> None:
                 failed = max(failed, entry.counts["failed"])
                 for column, counts in entry.detail["values"].items():
                     values.setdefault(column, Counter()).update(counts)
+                personal.update(entry.detail["spans"].get("pii", {}))
     roles: Counter[str] = Counter()
     for entry in ledger.entries(result.duplicates.labels):
         roles.update({k[5:]: n for k, n in entry.counts.items() if k.startswith("role.")})
@@ -81,6 +118,14 @@ def _print_labels(console: Console, result: RunResult) -> None:
         values["language"].pop("", None)
         known = sum(1 for name in values["language"] if name != "und")
         table.add_row("language", f"{known} languages: {_reasons(values['language'])}")
+    for name in ("topic", "benchmark"):
+        values[name].pop("", None)
+    if values["topic"]:
+        table.add_row("topic", _reasons(values["topic"]))
+    if personal:
+        table.add_row("personal data", f"{_reasons(personal)} (spans)")
+    if values["benchmark"]:
+        table.add_row("quotes of", f"{_reasons(values['benchmark'])} (documents)")
     if failed:
         table.add_row("not labelled", f"{failed:,} in one part, listed in rejects/annotate...")
     _show(console, "What the labels say", table)
@@ -151,7 +196,9 @@ def _print_languages(console: Console, result: RunResult) -> None:
     _show(console, "Tokens by language", table)
 
 
-def _print_where(console: Console, result: RunResult, seconds: Mapping[str, float]) -> None:
+def _print_where(
+    console: Console, result: RunResult, seconds: Mapping[str, float], report: str | None
+) -> None:
     say = console.print
     if seconds:
         parts = ", ".join(f"{title.lower()} {taken:.1f} s" for title, taken in seconds.items())
@@ -161,6 +208,14 @@ def _print_where(console: Console, result: RunResult, seconds: Mapping[str, floa
         say("Shards (Megatron .bin and .idx, with a document map beside each):", highlight=False)
     for job in result.shards:
         say(f"  {url}/{job.folder}/", highlight=False, soft_wrap=True)
+    assert result.record is not None
+    for model, folder in result.record.launch.items():
+        say(f"Scripts that train {model} on them:", highlight=False)
+        say(f"  {url}/{folder}/", highlight=False, soft_wrap=True)
+    say(f"Models: {result.record.models}.", highlight=False, soft_wrap=True)
+    if report is not None:
+        say("Report, for a browser:", highlight=False)
+        say(f"  {report}", highlight=False, soft_wrap=True)
     say("Next:", highlight=False)
     for line in (
         f"tokenmill audit {url}            is every record accounted for?",

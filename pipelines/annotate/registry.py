@@ -23,6 +23,7 @@ BUILTIN: Final = {
     "stem": "annotators.stem.annotator:Stem",
     "contamination": "annotators.contamination.annotator:Contamination",
     "length": "pipelines.annotate.length:Length",
+    "pii": "annotators.pii.annotator:Pii",
     "signatures": "pipelines.deduplicate.signatures:Signatures",
 }
 

@@ -23,10 +23,11 @@ def audit_command(
     from rich.console import Console
     from rich.table import Table
 
+    from pipelines.crawl.check import check_crawl
     from pipelines.extract.recount import recount_faults
     from pipelines.mix.check import tally_faults, unfinished
     from pipelines.shards.check import shard_faults
-    from pipelines.workspace.audit import audit, equation_of
+    from pipelines.workspace.audit import audit, equations_of
     from pipelines.workspace.workspace import Workspace
 
     opened = Workspace.open(workspace)
@@ -34,6 +35,7 @@ def audit_command(
         opened,
         sample=sample,
         deep_checks={
+            "crawl": check_crawl,
             "extract": recount_faults,
             "tally": tally_faults,
             "shards": shard_faults,
@@ -48,9 +50,7 @@ def audit_command(
     for name in ("job", "equation", "sums"):
         table.add_column(name)
     for job, totals in sorted(report.totals.items()):
-        terms = equation_of(job)
-        if terms:
-            total, *rest = terms
+        for total, *rest in equations_of(job):
             sums = f"{totals[total]:,} = " + " + ".join(f"{totals[term]:,}" for term in rest)
             table.add_row(job, f"{total} = {' + '.join(rest)}", sums)
     console.print(table)

@@ -1,4 +1,4 @@
-"""`tokenmill demo`: examples/ to token shards."""
+"""`tokenmill demo`: examples/, served on loopback and crawled, to token shards and a report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+HOST = "site.example"
 
 
 def register(app: typer.Typer) -> None:
@@ -16,9 +17,13 @@ def register(app: typer.Typer) -> None:
 def demo(
     workspace: Annotated[str, typer.Option(help="Folder for the result.")] = "work/demo",
 ) -> None:
-    """Takes the pages and texts of examples/ to the token shards of three training stages."""
+    """Crawls the site of examples/ and takes it to the token shards of three training stages.
+
+    The site is served on loopback, for as long as the demo runs.
+    """
     from pipelines.commands.running import run_and_report
     from pipelines.config import load_corpus
+    from pipelines.crawl.site_server import serve_site
 
     corpus = EXAMPLES / "corpus.yaml"
     if not corpus.is_file():
@@ -26,6 +31,12 @@ def demo(
             f"found no {corpus}; the demo runs in a checkout of tokenmill: clone it, or give your "
             "own corpus to `tokenmill run`"
         )
-    run_and_report(
-        load_corpus(corpus), workspace=workspace, tokens=None, processes=None, beam_args=()
-    )
+    with serve_site(EXAMPLES / "site", HOST) as port:
+        run_and_report(
+            load_corpus(corpus),
+            workspace=workspace,
+            tokens=None,
+            processes=None,
+            connect={HOST: f"127.0.0.1:{port}"},
+            beam_args=(),
+        )

@@ -36,6 +36,34 @@ def evaluate_language_command(
     typer.echo(render_language(evaluate_language(data, annotator=Language(model=model))))
 
 
+@app.command("domain")
+def evaluate_domain_command(
+    data: Annotated[Path, typer.Option(help="Folder of pages whose topic and format are known.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A folder of `train domain` instead of the word lists.")
+    ] = None,
+    learn: Annotated[bool, typer.Option(help="Also train on folds of the pages.")] = True,
+) -> None:
+    """Measure topics and formats, and what can be learnt of them."""
+    from annotators.domain.evaluation import evaluate_domain, render_domain
+
+    typer.echo(render_domain(evaluate_domain(data, model=model, learn=learn)))
+
+
+@app.command("quality")
+def evaluate_quality_command(
+    data: Annotated[Path, typer.Option(help="Folder of pages that people called good or bad.")],
+) -> None:
+    """Measure how well the quality score orders pages, by training without them."""
+    from annotators.heuristics.score_training import (
+        evaluate_score,
+        read_judged_pages,
+        render_score,
+    )
+
+    typer.echo(render_score(evaluate_score(read_judged_pages(data))))
+
+
 @app.command("html")
 def evaluate_html_command(
     data: Annotated[Path, typer.Option(help="Folder that holds html/ with pages and gold.")],

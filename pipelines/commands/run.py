@@ -29,6 +29,12 @@ def run(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Child processes a worker; default: its cores.")
     ] = None,
+    connect: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="HOST=ADDRESS:PORT: reach a host of a crawl there; may be given more than once."
+        ),
+    ] = None,
 ) -> None:
     """Takes a corpus from its input files to token shards.
 
@@ -46,8 +52,27 @@ def run(
         workspace=workspace or f"work/{config.name}",
         tokens=tokens,
         processes=processes,
+        connect=_connections(connect or []),
         beam_args=tuple(context.args),
     )
+
+
+def _connections(given: Sequence[str]) -> dict[str, str]:
+    """Host -> address:port.
+
+    Raises:
+        ValueError: One is not of that form.
+    """
+    found = {}
+    for word in given:
+        host, _, address = word.partition("=")
+        if not host or not address.rpartition(":")[0] or not address.rpartition(":")[2].isdigit():
+            raise ValueError(
+                f"--connect: found {word!r}; allowed is HOST=ADDRESS:PORT, such as "
+                "site.example=127.0.0.1:8000"
+            )
+        found[host.lower()] = address
+    return found
 
 
 def _refuse_mistyped(args: Sequence[str]) -> None:
@@ -71,4 +96,4 @@ def _refuse_mistyped(args: Sequence[str]) -> None:
             )
 
 
-_OPTIONS = ("--workspace", "--tokens", "--processes", "--help")
+_OPTIONS = ("--workspace", "--tokens", "--processes", "--connect", "--help")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixtures.expressions import ELIGIBLE, NUM_TOKENS, Selection, select
-from mixtures.spec import Mixture, Stage
+from mixtures.spec import REDACTION_LABELS, Mixture, Stage
 from mixtures.tallies import TALLY, tally
 from pipelines.deduplicate.exact import REPEATED_RECORD
 from pipelines.mix.pins import Pins, label_table
@@ -53,7 +53,10 @@ def judge(stage: Stage, labels: pa.Table) -> Judged:
     whatever `where` says.
     """
     repeated = pc.equal(labels.column("duplicate_role"), REPEATED_RECORD)
-    unlabelled = pc.and_(pc.is_null(labels.column(NUM_TOKENS)), pc.invert(repeated))
+    missing = pc.is_null(labels.column(NUM_TOKENS))
+    if stage.redact:  # what was not looked at must not pass uncut
+        missing = pc.or_(missing, pc.is_null(labels.column(REDACTION_LABELS)))
+    unlabelled = pc.and_(missing, pc.invert(repeated))
     usable = pc.invert(pc.or_(repeated, unlabelled))
     rows = np.flatnonzero(usable.to_numpy()).astype(np.int64)
     kept = labels.filter(usable)

@@ -4,8 +4,12 @@ A unit reads its parts itself: labels decide the draws, only drawn texts are rea
 tokenize, and the draws are written in an order that depends on seed and ids alone. Repeats are
 written out, so that a trainer passes each shard at most once.
 
+Where the stage redacts, spans of the `pii` labels are cut before tokenizing (`redaction`).
+
 Equation: tokens written = sum over draws of `num_tokens` (from the labels) + one EOD a draw +
-padding. The left side is counted by the writer, the right side from labels and draws.
+padding + what cuts add (`cut_tokens`, mostly below 0). The left side is counted by the writer, the
+right side from labels and draws; `cut_tokens` from tokenizing both sides of a cut. That the label
+counted the tokens of the text as it is, is checked for every document drawn.
 """
 
 import functools
@@ -42,7 +46,13 @@ JOB: Final = "shards"
 _BATCH_ROWS: Final = 512
 _WRITE_DRAWS: Final = 4096  # sequences gathered at a time, so that no second copy of a unit exists
 
-TOKENIZED: Final = pa.schema([pa.field("tokens", pa.large_list(pa.int32()), nullable=False)])
+_CUTS: Final = "cuts"  # column beside the texts that go to a child, where a stage redacts
+TOKENIZED: Final = pa.schema(
+    [
+        pa.field("tokens", pa.large_list(pa.int32()), nullable=False),
+        pa.field("uncut_tokens", pa.int64(), nullable=False),  # those of the text before its cuts
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,7 @@ class ShardsJob:
             "document_tokens": drawn.document_tokens,
             "eod": drawn.num_draws,
             "padding": 0,
+            "cut_tokens": drawn.cut_tokens,
             "draws": drawn.num_draws,
             "documents": len(drawn.ids),
         }
@@ -96,7 +107,8 @@ class ShardsJob:
             "bucket": unit.bucket_name,
             "expected_tokens": unit.expected_tokens,
             "variance": drawn.variance,
-            "tokens_by_language": dict(sorted(drawn.by_language.items())),
+            "tokens_by_language": dict(sorted(drawn.by_language().items())),
+            "redacted": dict(sorted(drawn.redacted.items())),
             "eod_id": tokenizer.eod_id,
             "vocab_size": tokenizer.vocab_size,
             "dtype": np.dtype(tokenizer.dtype).name,
@@ -125,7 +137,14 @@ class ShardsJob:
         chosen = np.flatnonzero(repeats)
         if not len(chosen):
             return
-        drawn.add_documents(judged.labels.take(pa.array(chosen)), ids[chosen], repeats[chosen])
+        labels = judged.labels.take(pa.array(chosen))
+        drawn.add_documents(labels, ids[chosen], repeats[chosen])
+        cuts = None
+        if stage.redact:
+            from pipelines.shards.redaction import count_redacted, cuts_of  # numba: 0.3 s
+
+            cuts = cuts_of(labels, stage.redact)
+            drawn.redacted += count_redacted(cuts, stage.redact, repeats[chosen])
         entry = workspace.ledger.get(
             self.plan.pins.sources[key.source].documents, key.source, key.part
         )
@@ -133,21 +152,22 @@ class ShardsJob:
         texts = _rows(
             read_batches(workspace.storage, file, ["text"], batch_rows=_BATCH_ROWS),
             judged.rows[chosen],
+            cuts,
         )
         function = functools.partial(
             tokenize_rows, path=self.tokenizer, fingerprint=self.tokenizer_fingerprint
         )
         for batch in children.map(function, texts, _no_tokens):
             METER.add(JOB, batch.num_rows)
-            drawn.add_tokens(batch.column("tokens"))
+            drawn.add_tokens(batch)
 
     def _write(
         self, workspace: Workspace, unit: Unit, drawn: "_Drawn", tokenizer: Tokenizer
     ) -> tuple[tuple[FileRef, ...], int]:
         """Writes .bin, .idx and map under one prefix; no files where nothing was drawn."""
+        drawn.check()
         batch = append_eod(drawn.tokens(), tokenizer.eod_id)
         keys, repeats = drawn.keys(), drawn.repeats()
-        drawn.check(batch.lengths - 1)
         if not drawn.num_draws:
             return (), 0
         rows, numbers = shuffle_order(self.plan.seed, keys, repeats)
@@ -190,9 +210,10 @@ class _Drawn:
 
     ids: list[bytes] = field(default_factory=list)
     num_tokens: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    by_language: Counter[str] = field(default_factory=Counter)
-    """Tokens written, EOD included."""
+    redacted: Counter[str] = field(default_factory=Counter)
+    """Kind -> spans cut, times draws."""
     document_tokens: int = 0
+    """Of all draws, as the labels count them: without EOD, before cuts."""
     num_draws: int = 0
     variance: float = 0.0
     """Of the tokens written, over seeds."""
@@ -200,6 +221,8 @@ class _Drawn:
     _repeats: list[npt.NDArray[np.int32]] = field(default_factory=list)
     _token_ids: list[npt.NDArray[np.int32]] = field(default_factory=list)
     _lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    _uncut_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    _languages: list[str] = field(default_factory=list)
 
     def add_documents(
         self, labels: pa.Table, keys: npt.NDArray[np.uint8], repeats: npt.NDArray[np.int32]
@@ -213,20 +236,33 @@ class _Drawn:
         self.document_tokens += int((num_tokens * repeats).sum())
         self.num_draws += int(repeats.sum())
         if "language" in labels.column_names:
-            written = (num_tokens + 1) * repeats
-            for name, tokens in zip(labels.column("language").to_pylist(), written, strict=True):
-                self.by_language[name or "null"] += int(tokens)
+            self._languages += [name or "null" for name in labels.column("language").to_pylist()]
 
-    def add_tokens(self, tokens: pa.LargeListArray) -> None:
-        """Notes the tokens of the next documents."""
+    def add_tokens(self, tokenized: pa.RecordBatch) -> None:
+        """Notes the tokens of the next documents, in schema TOKENIZED."""
+        tokens = tokenized.column("tokens")
         self._token_ids.append(tokens.flatten().to_numpy())
         self._lengths.append(np.diff(tokens.offsets.to_numpy()))
+        self._uncut_lengths.append(tokenized.column("uncut_tokens").to_numpy())
+
+    @property
+    def cut_tokens(self) -> int:
+        """What cuts add to the tokens written, over all draws; below 0 where they shorten."""
+        return int(((_joined(self._lengths) - _joined(self._uncut_lengths)) * self.repeats()).sum())
+
+    def by_language(self) -> Counter[str]:
+        """Tokens written, EOD included; empty where there are no languages."""
+        written = (_joined(self._lengths) + 1) * self.repeats()
+        found: Counter[str] = Counter()
+        if self._languages:
+            for name, tokens in zip(self._languages, written.tolist(), strict=True):
+                found[name] += tokens
+        return found
 
     def tokens(self) -> TokenBatch:
         """All documents, without EOD."""
         ids = np.concatenate([*self._token_ids, np.zeros(0, np.int32)]).astype(np.int32)
-        lengths = np.concatenate([*self._lengths, np.zeros(0, np.int64)])
-        return TokenBatch(ids, np.r_[0, np.cumsum(lengths)].astype(np.int64))
+        return TokenBatch(ids, np.r_[0, np.cumsum(_joined(self._lengths))].astype(np.int64))
 
     def keys(self) -> npt.NDArray[np.uint8]:
         """uint8[n, 16]."""
@@ -236,19 +272,23 @@ class _Drawn:
         """int32[n]."""
         return np.concatenate([*self._repeats, np.zeros(0, np.int32)])
 
-    def check(self, found: npt.NDArray[np.int64]) -> None:
-        """Refuses tokens that are not those the labels counted.
+    def check(self) -> None:
+        """Refuses documents that, before any cut, do not have the tokens that labels counted.
 
         Raises:
             RuntimeError: A document has another number of tokens.
         """
-        counted = np.concatenate([*self.num_tokens, np.zeros(0, np.int64)])
+        counted, found = _joined(self.num_tokens), _joined(self._uncut_lengths)
         if not np.array_equal(counted, found):
             row = int(np.argmax(counted != found)) if len(counted) == len(found) else 0
             raise RuntimeError(
                 f"document {self.ids[row].hex()} has {found[row]} tokens, and its label says "
                 f"{counted[row]}; the tokenizer or the labels were changed: run `tokenmill audit`"
             )
+
+
+def _joined(pieces: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    return np.concatenate([*pieces, np.zeros(0, np.int64)])
 
 
 def load_checked(path: str, fingerprint: str) -> Tokenizer:
@@ -272,10 +312,23 @@ def _load(path: str) -> Tokenizer:
 
 
 def tokenize_rows(batch: pa.RecordBatch, *, path: str, fingerprint: str) -> pa.RecordBatch:
-    """Tokens of a batch of texts; runs in a child process."""
-    encoded = load_checked(path, fingerprint).encode(batch.column("text"))
+    """Tokens of a batch of texts, in schema TOKENIZED; runs in a child process.
+
+    Args:
+        batch: `text` and, where something is cut, `cuts`.
+        path: The tokenizer, as the worker sees it.
+        fingerprint: What the plan was made with.
+    """
+    tokenizer, texts = load_checked(path, fingerprint), batch.column("text")
+    if _CUTS in batch.schema.names:
+        from pipelines.shards.redaction import encode_cut
+
+        encoded, uncut = encode_cut(tokenizer, texts, batch.column(_CUTS))
+    else:
+        encoded = tokenizer.encode(texts)
+        uncut = encoded.lengths
     tokens = pa.LargeListArray.from_arrays(pa.array(encoded.offsets), pa.array(encoded.ids))
-    return pa.RecordBatch.from_arrays([tokens], schema=TOKENIZED)
+    return pa.RecordBatch.from_arrays([tokens, pa.array(uncut)], schema=TOKENIZED)
 
 
 def _no_tokens(record: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
@@ -286,14 +339,15 @@ def _no_tokens(record: pa.RecordBatch, reason: str, message: str) -> pa.RecordBa
 
 
 def _rows(
-    batches: Iterator[pa.RecordBatch], rows: npt.NDArray[np.int64]
+    batches: Iterator[pa.RecordBatch], rows: npt.NDArray[np.int64], cuts: pa.ListArray | None
 ) -> Iterator[pa.RecordBatch]:
-    """The given rows of a part, in order."""
+    """The given rows of a part, in order, each with its cuts."""
     start = 0
     for batch in batches:
         low, high = np.searchsorted(rows, [start, start + batch.num_rows])
         if high > low:
-            yield batch.take(pa.array(rows[low:high] - start))
+            taken = batch.take(pa.array(rows[low:high] - start))
+            yield taken if cuts is None else taken.append_column(_CUTS, cuts.slice(low, high - low))
         start += batch.num_rows
 
 

@@ -22,19 +22,27 @@ from pipelines.workspace.ledger import Entry, FileRef, LedgerError, entry_path
 from pipelines.workspace.parts import footer_rows, read_table
 from pipelines.workspace.workspace import Workspace
 
-# Job -> terms: the first is the sum of the others. A job `a.b` without a line of its own has that
-# of `a`. Counts that an entry lacks are zero.
-EQUATIONS: Final[dict[str, tuple[str, ...]]] = {
-    "extract": ("records", "documents", "rejects", "not_asked"),
-    "annotate": ("documents", "rows"),
-    "deduplicate": ("documents", "rows"),
+# Job -> equations; of the terms of each, the first is the sum of the others. A job `a.b` without a
+# line of its own has those of `a`. Counts that an entry lacks are zero.
+EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "extract": (
+        ("records", "documents", "rejects", "not_asked"),
+        ("pages", "pages_text", "pages_ocr", "pages_blank", "pages_rejected"),
+    ),
+    "annotate": (("documents", "rows"),),
+    "deduplicate": (("documents", "rows"),),
     "deduplicate.clusters": (),
-    "tally": ("judged", "eligible", "not_eligible"),
-    "shards": ("tokens", "document_tokens", "eod", "padding"),
+    "tally": (("judged", "eligible", "not_eligible"),),
+    "shards": (("tokens", "document_tokens", "eod", "padding", "cut_tokens"),),
+    "crawl": (("asked", "fetched", "not_fetched"),),
 }
-# Job -> what the rows of its files must be, by kind of file.
+# Job -> what the rows of its files must be, by kind of file; without the file the count is zero.
 FOOTERS: Final[dict[str, dict[str, str]]] = {
-    "extract": {"documents": "documents", "rejects": "rejects"},
+    "extract": {
+        "documents": "documents",
+        "rejects": "rejects",
+        "page_rejects": "pages_rejected",
+    },
     "annotate": {"labels": "rows"},
     "deduplicate": {"labels": "rows"},
 }
@@ -94,6 +102,7 @@ def audit(
             job = report.totals.setdefault(entry.job, Counter())
             job.update(entry.counts)
             report.faults += _equation_faults(entry)
+            report.faults += _absence_faults(entry)
             deep = chance.random() < sample
             found = [
                 fault
@@ -182,20 +191,31 @@ def _recount(
     return found
 
 
-def equation_of(job: str) -> tuple[str, ...]:
-    """The terms of a job's equation."""
+def equations_of(job: str) -> tuple[tuple[str, ...], ...]:
+    """The equations of a job, each as its terms: the first is the sum of the others."""
     return EQUATIONS.get(job, EQUATIONS.get(job.split(".")[0], ()))
 
 
+def equation_of(job: str) -> tuple[str, ...]:
+    """The terms of a job's first equation; none where it has no equation."""
+    return next(iter(equations_of(job)), ())
+
+
 def _equation_faults(entry: Entry) -> Iterator[str]:
-    terms = equation_of(entry.job)
-    if not terms:
-        return
-    total, rest = terms[0], terms[1:]
-    right = sum(entry.counts.get(term, 0) for term in rest)
-    if entry.counts.get(total, 0) != right:
-        sums = " + ".join(f"{term} {entry.counts.get(term, 0)}" for term in rest)
-        yield f"{_name(entry)}: {total} {entry.counts.get(total, 0)} is not {sums} = {right}"
+    for total, *rest in equations_of(entry.job):
+        right = sum(entry.counts.get(term, 0) for term in rest)
+        if entry.counts.get(total, 0) != right:
+            sums = " + ".join(f"{term} {entry.counts.get(term, 0)}" for term in rest)
+            yield f"{_name(entry)}: {total} {entry.counts.get(total, 0)} is not {sums} = {right}"
+
+
+def _absence_faults(entry: Entry) -> Iterator[str]:
+    """Rows that are counted stand in a file that is named."""
+    kinds = {ref.kind for ref in entry.files}
+    for kind, count in FOOTERS.get(entry.job, {}).items():
+        number = entry.counts.get(count, 0)
+        if kind not in kinds and number:
+            yield f"{_name(entry)}: {count} {number}, and it names no {kind} file"
 
 
 def _file_faults(

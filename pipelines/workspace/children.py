@@ -63,7 +63,12 @@ class Children:
         self._pool: ProcessPool | None = None
 
     def map(
-        self, function: BatchFunction, batches: Iterable[pa.RecordBatch], on_failure: FailureRow
+        self,
+        function: BatchFunction,
+        batches: Iterable[pa.RecordBatch],
+        on_failure: FailureRow,
+        *,
+        extra_s: Callable[[pa.RecordBatch], float] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Applies `function` to each batch.
 
@@ -71,20 +76,24 @@ class Children:
             function: Row-aligned and importable.
             batches: Any number; at most two a child are in flight.
             on_failure: Makes the row of a record whose child died, hung or ran out of memory.
+            extra_s: Seconds that a batch may take beyond what the limits allow any batch of its
+                size; for work that is slow and not stuck.
 
         Yields:
-            One batch for each batch, in order, with as many rows.
+            One batch for each batch, in order, with as many rows. A batch without rows is given to
+            `function` in this process: there is nothing in it to crash on.
 
         Raises:
             Exception: Whatever `function` raises: a bug, not bad data.
         """
+        call = _Call(function, on_failure, extra_s)
         flight: deque[tuple[pa.RecordBatch, Future[bytes]]] = deque()
         for batch in batches:
-            flight.append((batch, self._submit(function, batch)))
+            flight.append((batch, self._submit(call, batch)))
             if len(flight) >= 2 * self.limits.processes:
-                yield self._finish(function, *flight.popleft(), on_failure)
+                yield self._finish(call, *flight.popleft())
         while flight:
-            yield self._finish(function, *flight.popleft(), on_failure)
+            yield self._finish(call, *flight.popleft())
 
     def close(self) -> None:
         """Ends the children."""
@@ -93,13 +102,7 @@ class Children:
             self._pool.join()
             self._pool = None
 
-    def _retry(
-        self,
-        function: BatchFunction,
-        record: pa.RecordBatch,
-        error: Exception,
-        on_failure: FailureRow,
-    ) -> pa.RecordBatch:
+    def _retry(self, call: "_Call", record: pa.RecordBatch, error: Exception) -> pa.RecordBatch:
         """Gives a record that stands alone further tries, each in a fresh child.
 
         A child can also die for no fault of the record: the system was short of memory, or somebody
@@ -107,12 +110,16 @@ class Children:
         """
         for _ in range(_TRIES - 1):
             try:
-                return _from_ipc(self._submit(function, record).result())
+                return _from_ipc(self._submit(call, record).result())
             except (ProcessExpired, FutureTimeout, MemoryError) as again:
                 error = again
-        return on_failure(record, *_explain(error, self.limits))
+        return call.on_failure(record, *self._explain(call, record, error))
 
-    def _submit(self, function: BatchFunction, batch: pa.RecordBatch) -> Future[bytes]:
+    def _submit(self, call: "_Call", batch: pa.RecordBatch) -> Future[bytes]:
+        if not batch.num_rows:
+            done: Future[bytes] = Future()
+            done.set_result(_to_ipc(call.function(batch)))
+            return done
         if self._pool is None:
             self._pool = ProcessPool(
                 max_workers=self.limits.processes,
@@ -120,42 +127,48 @@ class Children:
                 initargs=[self.limits.memory_bytes],
                 context=get_context("spawn"),
             )
-        limit = self.limits.batch_timeout_s + self.limits.record_timeout_s * batch.num_rows
         future: Future[bytes] = self._pool.schedule(
-            _call, args=[function, _to_ipc(batch)], timeout=limit
+            _call, args=[call.function, _to_ipc(batch)], timeout=self._allowed_s(call, batch)
         )
         return future
 
+    def _allowed_s(self, call: "_Call", batch: pa.RecordBatch) -> float:
+        limit: float = self.limits.batch_timeout_s + self.limits.record_timeout_s * batch.num_rows
+        return limit if call.extra_s is None else limit + float(call.extra_s(batch))
+
     def _finish(
-        self,
-        function: BatchFunction,
-        batch: pa.RecordBatch,
-        future: Future[bytes],
-        on_failure: FailureRow,
+        self, call: "_Call", batch: pa.RecordBatch, future: Future[bytes]
     ) -> pa.RecordBatch:
         try:
             result = _from_ipc(future.result())
         except (ProcessExpired, FutureTimeout, MemoryError) as error:
-            return self._bisect(function, batch, error, on_failure)
-        assert result.num_rows == batch.num_rows, f"{function} must keep its rows"
+            return self._bisect(call, batch, error)
+        assert result.num_rows == batch.num_rows, f"{call.function} must keep its rows"
         return result
 
-    def _bisect(
-        self,
-        function: BatchFunction,
-        batch: pa.RecordBatch,
-        error: Exception,
-        on_failure: FailureRow,
-    ) -> pa.RecordBatch:
+    def _bisect(self, call: "_Call", batch: pa.RecordBatch, error: Exception) -> pa.RecordBatch:
         if batch.num_rows == 1:
-            return self._retry(function, batch, error, on_failure)
+            return self._retry(call, batch, error)
         half = batch.num_rows // 2
         halves = [batch.slice(0, half), batch.slice(half)]
-        done = [
-            self._finish(function, piece, self._submit(function, piece), on_failure)
-            for piece in halves
-        ]
+        done = [self._finish(call, piece, self._submit(call, piece)) for piece in halves]
         return pa.Table.from_batches(done).combine_chunks().to_batches()[0]
+
+    def _explain(self, call: "_Call", record: pa.RecordBatch, error: Exception) -> tuple[str, str]:
+        if isinstance(error, FutureTimeout):
+            return TIMED_OUT, f"took longer than {self._allowed_s(call, record):g} s"
+        if isinstance(error, MemoryError):
+            return OUT_OF_MEMORY, f"needed more than {self.limits.memory_bytes} bytes"
+        return CRASHED, f"its process ended with exit code {getattr(error, 'exitcode', None)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What `map` was asked for."""
+
+    function: BatchFunction
+    on_failure: FailureRow
+    extra_s: Callable[[pa.RecordBatch], float] | None
 
 
 def _call(function: BatchFunction, data: bytes) -> bytes:
@@ -175,15 +188,6 @@ def _to_ipc(batch: pa.RecordBatch) -> bytes:
 def _from_ipc(data: bytes) -> pa.RecordBatch:
     with pa.ipc.open_stream(data) as reader:
         return reader.read_next_batch()
-
-
-def _explain(error: Exception, limits: Limits) -> tuple[str, str]:
-    if isinstance(error, FutureTimeout):
-        allowed = limits.batch_timeout_s + limits.record_timeout_s
-        return TIMED_OUT, f"took longer than {allowed:g} s"
-    if isinstance(error, MemoryError):
-        return OUT_OF_MEMORY, f"needed more than {limits.memory_bytes} bytes"
-    return CRASHED, f"its process ended with exit code {getattr(error, 'exitcode', None)}"
 
 
 def _limit_memory(memory_bytes: int) -> None:

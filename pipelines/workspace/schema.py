@@ -53,6 +53,21 @@ EXTRACTED: Final = pa.schema(
         pa.field("license", pa.string()),
         pa.field("declared_language", pa.string()),
         pa.field("meta", _META),  # title, date, charset ... added to those of the record
+        pa.field("kind", pa.string()),  # of provenance, where the text is not natural: transcribed
+        pa.field("model", pa.string()),  # what transcribed it, e.g. rapidocr/3.10.0
+        pa.field(  # what became of each page of a PDF; null for all else
+            "pages",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("page", pa.int32()),  # from 1
+                        pa.field("outcome", pa.string()),  # text | ocr | blank | rejected
+                        pa.field("reason", pa.string()),
+                        pa.field("message", pa.string()),
+                    ]
+                )
+            ),
+        ),
     ]
 )
 

@@ -29,6 +29,7 @@ def corpus() -> pa.Table:
             "duplicate_role": rng.choice(roles, num),
             "code_share": rng.choice([0, 0.5], num, p=[0.8, 0.2]).astype(np.float32),
             "math_share": rng.choice([0, 0.3], num, p=[0.9, 0.1]).astype(np.float32),
+            "contamination_score": rng.choice([0, 1], num, p=[0.95, 0.05]).astype(np.float32),
         }
     )
 

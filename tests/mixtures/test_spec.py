@@ -7,7 +7,16 @@ import pytest
 
 import mixtures
 from mixtures.budgets import parse_tokens
-from mixtures.spec import Mixture, MixtureError, Stage, Temperature, json_schema, load_mixture
+from mixtures.spec import (
+    REDACTABLE,
+    Mixture,
+    MixtureError,
+    Stage,
+    Temperature,
+    check_redaction,
+    json_schema,
+    load_mixture,
+)
 
 GOOD = """
 name: general_4k
@@ -20,6 +29,7 @@ stages:
     group_by: language
     shares: {eng_Latn: 3, no: 1.5, null: 1, '*': 2}
     max_epochs: 2.5
+    redact: [phone, email]
     length_buckets:
       - {name: long, min: 16384, max: 32768, share: 75}
       - {name: short, min: 4096, max: 16384, share: 25}
@@ -49,13 +59,14 @@ def test_file_is_read_as_it_is_written(tmp_path: Path) -> None:
     )
     assert stage.shares == {"eng_Latn": 3, "no": 1.5, "null": 1, "*": 2}
     assert [bucket.share for bucket in stage.length_buckets] == [75, 25]
+    assert stage.redact == ("email", "phone")
     assert stage.place == f"{tmp_path / 'mix.yaml'}: stages[0]"
 
 
 def test_short_stage_takes_documented_defaults() -> None:
     stage = Stage(name="a", sequence_length=8, tokens="max")
     assert (stage.where, stage.group_by, stage.shares) == (None, None, "natural")
-    assert (stage.max_epochs, stage.length_buckets) == (4, ())
+    assert (stage.max_epochs, stage.length_buckets, stage.redact) == (4, (), ())
 
 
 @pytest.mark.parametrize(
@@ -86,6 +97,14 @@ def test_short_stage_takes_documented_defaults() -> None:
             "{temperature: 3.33}",
             ["stages[0].shares.temperature: found 3.33", "from 0", "to 1", "is written 0.3"],
         ),
+        (
+            "[phone, email]",
+            "[phone, emial]",
+            ["stages[0].redact: found 'emial'; did you mean 'email'?", "ip, phone, card, key"],
+        ),
+        ("[phone, email]", "email", ["stages[0].redact: found 'email'", "a list out of email"]),
+        ("[phone, email]", "[7]", ["stages[0].redact: found 7", "allowed: email, ip"]),
+        ("[phone, email]", "[key, key]", ["stages[0].redact: ", "two kinds named 'key'"]),
         ("  - name: general", "  - name: [general", ["line 6", "not YAML"]),
     ],
 )
@@ -177,6 +196,22 @@ def test_with_tokens_replaces_every_budget_and_nothing_else(tmp_path: Path) -> N
         mixture.with_tokens("lots")
 
 
+def test_redaction_without_labels_is_refused_before_any_work(tmp_path: Path) -> None:
+    mixture = load_mixture(write(tmp_path, GOOD))
+    check_redaction(mixture, ["language", "pii"])
+    with pytest.raises(MixtureError) as caught:
+        check_redaction(mixture, ["language"])
+    text = str(caught.value)
+    assert text.startswith(f"{tmp_path / 'mix.yaml'}: stages[0].redact: found email, phone and no")
+    assert "add 'pii' to the annotators" in text
+    check_redaction(load_mixture(write(tmp_path, GOOD.replace("[phone, email]", "[]"))), [])
+
+
+def test_shipped_mixtures_redact_every_kind_that_there_is() -> None:
+    for path in SHIPPED:
+        assert [stage.redact for stage in load_mixture(path).stages] == [REDACTABLE]
+
+
 def test_fingerprint_follows_what_decides_the_draws(tmp_path: Path) -> None:
     def payload(text: str) -> str:
         mixture = load_mixture(write(tmp_path, text))
@@ -186,12 +221,14 @@ def test_fingerprint_follows_what_decides_the_draws(tmp_path: Path) -> None:
     assert payload(GOOD.replace("general_4k", "renamed")) == base
     assert payload(GOOD.replace("name: short", "name: shorter")) == base
     assert payload(GOOD.replace("2M", "2000K") + "# comment\n") == base
+    assert payload(GOOD.replace("[phone, email]", "[email, phone]")) == base
     assert payload(GOOD.replace("eng_Latn: 3, no: 1.5", "no: 1.5, eng_Latn: 3.0")) == base
     for old, new in [
         ("seed: 1", "seed: 2"),
         ("2M", "3M"),
         ("2.5", "2"),
         ("name: general\n", "name: g\n"),
+        ("[phone, email]", "[phone]"),
     ]:
         assert payload(GOOD.replace(old, new)) != base
 

@@ -1,0 +1,1 @@
+"""Personal data and secrets as spans: e-mail, IP, telephone, payment card, key."""

@@ -1,0 +1,185 @@
+"""Facts of one training stage: its plan beside its shards.
+
+The plan says what should come out (expected tokens, by group and length bucket), the entries of the
+shards job say what did. The two differ by chance: a document of n tokens that is to be drawn E
+times on average is drawn once more with probability frac(E), so the tokens have a variance of
+frac(E) (1 - frac(E)) n^2 summed over documents, which the shards job keeps.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from mixtures.expressions import ELIGIBLE
+from mixtures.solve import StagePlan
+from mixtures.spec import Stage, Temperature
+from pipelines.mix.plan import ALL, Plan
+from pipelines.report.facts import (
+    OTHERS,
+    BucketFacts,
+    Check,
+    GroupFacts,
+    Losses,
+    StageFacts,
+)
+from pipelines.workspace.ledger import Entry
+
+MAX_GROUPS: Final = 150
+"""Rows of groups a page shows; the rest (`group_by: host` may have a million) share one row."""
+
+# What tokens are made of; cuts of personal data mostly take some away, so theirs is below 0.
+_TOKEN_PARTS: Final = ("document_tokens", "cut_tokens", "eod", "padding")
+_TOKENS_BY: Final = "tokens_by_"
+
+
+def tally_name(plan: Plan) -> str:
+    """The generation of the tallies that a plan was made from."""
+    return f"tally.{plan.mixture}@{str(plan.generation.payload['tally'])[:8]}"
+
+
+def stage_facts(plan: Plan, name: str, entries: Sequence[Entry]) -> StageFacts:
+    """Puts a stage's plan beside the entries of its shards."""
+    stage, solved = plan.stages[name], plan.solved[name]
+    counts: Counter[str] = Counter()
+    redacted: Counter[str] = Counter()
+    for entry in entries:
+        counts.update(entry.counts)
+        redacted.update(entry.detail.get("redacted", {}))
+    cells = solved.cells
+    return StageFacts(
+        mixture=plan.mixture,
+        name=name,
+        title=plan.mixture if len(plan.stages) == 1 else f"{plan.mixture} / {name}",
+        folder=plan.folder,
+        sequence_length=stage.sequence_length,
+        seed=plan.seed,
+        budget=str(stage.tokens),
+        where=stage.where or "",
+        group_by=stage.group_by or "",
+        shares=_shares(stage),
+        max_epochs=stage.max_epochs,
+        reasons=dict(plan.reasons[name]),
+        eligible=int(cells["documents"].to_numpy().sum()),
+        pool_tokens=int(cells["tokens"].to_numpy().sum()),
+        planned=solved.num_tokens,
+        sigma=_sigma(entries),
+        attainable=solved.attainable_tokens,
+        limited_by=solved.limited_by,
+        costs=dict(solved.costs),
+        groups=_groups(stage, solved),
+        buckets=_buckets(stage, entries),
+        counts=dict(counts),
+        tokens_by=_tokens_by(entries),
+        redacted=dict(redacted),
+        shards=sum(1 for entry in entries if entry.files),
+        bin_bytes=sum(ref.bytes for e in entries for ref in e.files if ref.kind == "bin"),
+        width=sum(e.counts["tokens"] * np.dtype(e.detail["dtype"]).itemsize for e in entries),
+    )
+
+
+def stage_checks(stage: StageFacts, intake: Losses) -> list[Check]:
+    """The equations of a stage, from documents to tokens."""
+    counts = stage.counts
+    documents, drawn = intake.counts["documents"], counts.get("documents", 0)
+    reasons = tuple(sorted(stage.reasons.items()))
+    eligible = ("eligible", stage.eligible)
+    parts = tuple((name, counts.get(name, 0)) for name in _TOKEN_PARTS)
+    pairs: list[tuple[tuple[str, int], tuple[tuple[str, int], ...]]] = [
+        (("documents", documents), reasons),
+        (("eligible by reason", stage.reasons.get(ELIGIBLE, 0)), (eligible,)),
+        (eligible, (("drawn", drawn), ("not drawn", max(0, stage.eligible - drawn)))),
+        (("draws", counts.get("draws", 0)), (("EOD", counts.get("eod", 0)),)),
+        (("tokens", stage.tokens), parts),
+    ]
+    without_padding = ("tokens without padding", stage.tokens - counts.get("padding", 0))
+    for name, tokens in sorted(stage.tokens_by.items()):
+        pairs.append((without_padding, ((f"by {name}", sum(tokens.values())),)))
+    pairs.append((("bytes of .bin", stage.bin_bytes), (("tokens by their width", stage.width),)))
+    return [
+        Check(step=stage.title, where=stage.title, total=total, terms=terms)
+        for total, terms in pairs
+    ]
+
+
+def _shares(stage: Stage) -> str:
+    if isinstance(stage.shares, Temperature):
+        return f"temperature {stage.shares.temperature:g}"
+    if isinstance(stage.shares, dict):
+        return ", ".join(f"{name} {share:g}" for name, share in stage.shares.items())
+    return str(stage.shares)
+
+
+def _sigma(entries: Sequence[Entry]) -> float:
+    return math.sqrt(sum(float(entry.detail.get("variance", 0.0)) for entry in entries))
+
+
+def _tokens_by(entries: Sequence[Entry]) -> dict[str, dict[str, int]]:
+    """What tokens were counted by -> value -> tokens, from every `tokens_by_...` of a detail."""
+    sums: dict[str, Counter[str]] = {}
+    for entry in entries:
+        for key, tokens in entry.detail.items():
+            if key.startswith(_TOKENS_BY):
+                sums.setdefault(key.removeprefix(_TOKENS_BY), Counter()).update(tokens)
+    return {name: dict(tokens) for name, tokens in sums.items()}
+
+
+def _groups(stage: Stage, solved: StagePlan) -> tuple[GroupFacts, ...]:
+    """Groups by expected tokens, the largest first; what has no room is summed in one row."""
+    names = [bucket.name for bucket in stage.length_buckets]
+    ordered = sorted(
+        solved.cells.to_pylist(),
+        key=lambda cell: (cell["bucket"], -cell["expected_tokens"], cell["group"]),
+    )
+    shown, rest = ordered[:MAX_GROUPS], ordered[MAX_GROUPS:]
+    groups = [_group(cell, names) for cell in shown]
+    return (*groups, _others(rest)) if rest else tuple(groups)
+
+
+def _group(cell: dict[str, Any], names: Sequence[str]) -> GroupFacts:
+    return GroupFacts(
+        name=cell["group"],
+        bucket=names[cell["bucket"]] if names else "",
+        documents=cell["documents"],
+        tokens=cell["tokens"],
+        planned=cell["expected_tokens"],
+        stated=cell["stated_tokens"],
+        epochs=cell["epochs"],
+        ran_out=cell["ran_out"],
+    )
+
+
+def _others(cells: Sequence[dict[str, Any]]) -> GroupFacts:
+    tokens = sum(cell["tokens"] for cell in cells)
+    planned = float(np.sum([cell["expected_tokens"] for cell in cells]))
+    return GroupFacts(
+        name=OTHERS,
+        bucket="",
+        documents=sum(cell["documents"] for cell in cells),
+        tokens=tokens,
+        planned=planned,
+        stated=float(np.sum([cell["stated_tokens"] for cell in cells])),
+        epochs=planned / max(tokens, 1),
+        ran_out=any(cell["ran_out"] for cell in cells),
+        rows=len(cells),
+    )
+
+
+def _buckets(stage: Stage, entries: Sequence[Entry]) -> tuple[BucketFacts, ...]:
+    spans = {bucket.name: (bucket.min, bucket.max) for bucket in stage.length_buckets}
+    found = []
+    for name in spans or [ALL]:
+        own = [entry for entry in entries if entry.detail.get("bucket", ALL) == name]
+        found.append(
+            BucketFacts(
+                name=name,
+                span=spans.get(name),
+                planned=sum(float(entry.detail.get("expected_tokens", 0.0)) for entry in own),
+                written=sum(entry.counts["tokens"] for entry in own),
+                sigma=_sigma(own),
+                shards=len(own),
+            )
+        )
+    return tuple(found)

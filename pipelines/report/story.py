@@ -1,0 +1,220 @@
+"""The sentence under each heading: what the section shows, in one line, computed from the facts.
+
+A reader who reads only these lines knows the run. Each is a function of the facts and says nothing
+that the table below it does not print.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pipelines.annotate.job import SCORE_BINS
+from pipelines.report.facts import JobTime, LabelFacts, Losses, RunFacts, StageFacts, count_bins
+from pipelines.report.language_tags import language_name
+from pipelines.report.samples import Samples
+
+KEPT_ROLES: Final = ("alone", "representative")
+LARGE: Final = 1e7
+"""Numbers from here on are rounded to four digits where a column is narrow."""
+_UNITS: Final = ((1e12, "T"), (1e9, "B"), (1e6, "M"))
+CONTAMINATED: Final = 0.6
+"""Share of an item above which Qwen2.5-Math calls a text contaminated (arXiv:2409.12122)."""
+
+
+def number(value: float) -> str:
+    """A whole number with commas: 1,234,567."""
+    return f"{value:,.0f}"
+
+
+def short(value: float) -> str:
+    """A number that fits into a narrow column: whole up to ten million, then four digits."""
+    if abs(value) < LARGE:
+        return number(value)
+    unit, letter = next(found for found in _UNITS if abs(value) >= found[0])
+    decimals = max(0, 4 - len(f"{abs(value) / unit:.0f}"))
+    return f"{value / unit:,.{decimals}f} {letter}"
+
+
+def percent(part: float, whole: float) -> str:
+    """A share, to two digits below ten per cent: 0.31 %, 4.2 %, 57 %."""
+    if not whole:
+        return "0 %"
+    value = 100 * part / whole
+    if value >= 10 or value == 0:
+        return f"{value:.0f} %"
+    return f"{value:.1f} %" if value >= 1 else ("< 0.01 %" if value < 0.01 else f"{value:.2f} %")
+
+
+def plural(count: float, one: str, many: str = "") -> str:
+    """`1 document`, `2 documents`."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def duration(seconds: float) -> str:
+    """`0.24 s`, `12 s`, `3 min 20 s`, `5 h 12 min`."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def headline(facts: RunFacts) -> str:
+    """What came out of the whole run."""
+    languages = len([code for code in facts.labels.known("language") if code != "und"])
+    spoken = f" in {plural(languages, 'language')}" if languages else ""
+    made = f"from {plural(facts.documents, 'document')}{spoken}"
+    if not facts.stages:
+        return f"No tokens were written: {made.removeprefix('from ')} came out."
+    stages = plural(len(facts.stages), "training stage")
+    return f"{number(facts.tokens)} tokens for {stages}, {made}."
+
+
+def intake(losses: Losses) -> str:
+    """Records and documents."""
+    records, documents = losses.counts["records"], losses.counts["documents"]
+    if records == documents:
+        return f"All {plural(records, 'record')} became documents."
+    lost = records - documents
+    return (
+        f"{number(documents)} of {plural(records, 'record')} became documents; each of the other "
+        f"{number(lost)} has a reason."
+    )
+
+
+def crawl(losses: Losses) -> str:
+    """URLs asked for and fetched."""
+    asked, fetched = losses.counts["asked"], losses.counts["fetched"]
+    return f"{number(fetched)} of {plural(asked, 'URL')} that were asked for were fetched."
+
+
+def languages(facts: RunFacts) -> str:
+    """Which languages lead."""
+    known = {c: n for c, n in facts.labels.known("language").items() if c != "und"}
+    if not known:
+        return "No document has a language."
+    ordered = sorted(known.items(), key=lambda item: (-item[1], item[0]))
+    rows = sum(facts.labels.values["language"].values())
+    first = f"{language_name(ordered[0][0])} leads with {percent(ordered[0][1], rows)}"
+    if len(ordered) < 6:
+        return f"{plural(len(ordered), 'language')}. {first} of the documents."
+    five = sum(count for _, count in ordered[:5])
+    return (
+        f"{number(len(ordered))} languages. {first} of the documents; the five largest hold "
+        f"{percent(five, rows)}."
+    )
+
+
+def topics(known: Mapping[str, int], documents: int) -> str:
+    """Which domain leads."""
+    topic, count = max(known.items(), key=lambda item: (item[1], item[0]))
+    return (
+        f"{plural(len(known), 'topic')}; the largest is {topic.replace('_', ' ')} with "
+        f"{percent(count, documents)} of the documents."
+    )
+
+
+def quality(facts: RunFacts) -> str:
+    """How much is kept, and the commonest reason against the rest."""
+    keep = facts.labels.values["quality_keep"]
+    rows, kept = sum(keep.values()), keep.get("true", 0)
+    reasons = facts.labels.known("quality_reason")
+    told = f"{number(kept)} of {plural(rows, 'document')} ({percent(kept, rows)}) pass"
+    if not reasons:
+        return f"{told}."
+    reason, count = max(reasons.items(), key=lambda item: (item[1], item[0]))
+    return f"{told}; what most of the others fail is {reason} ({number(count)})."
+
+
+def lengths(histogram: Mapping[int, int]) -> str:
+    """Where the middle document lies."""
+    total, below = sum(histogram.values()), 0
+    for low, high, count in count_bins(histogram):
+        below += count
+        if 2 * below >= total:
+            return f"The middle document has {number(low)} to {number(high)} tokens."
+    return "No document has a length."
+
+
+def duplicates(roles: Mapping[str, int]) -> str:
+    """Copies and clusters."""
+    copies = sum(count for role, count in roles.items() if role not in KEPT_ROLES)
+    clusters = roles.get("representative", 0)
+    if not copies:
+        return "No document is a copy of another."
+    near = roles.get("near_duplicate", 0)
+    told = f", {number(near)} of them not word for word" if near else ""
+    return (
+        f"{plural(copies, 'document')} repeat{'s' if copies == 1 else ''} another{told}, in "
+        f"{plural(clusters, 'cluster')}."
+    )
+
+
+def contamination(labels: LabelFacts) -> str:
+    """Documents that share words with a benchmark, and those that hold most of an item."""
+    benchmarks = labels.known("benchmark")
+    count = sum(benchmarks.values())
+    if not count:
+        return "No document shares a run of words with a benchmark."
+    names = listed(sorted(benchmarks)[:3] + (["others"] if len(benchmarks) > 3 else []))
+    told = f"{plural(count, 'document')} share{'s' if count == 1 else ''} words with {names}"
+    scores = labels.histograms.get("contamination_score", {})
+    most = sum(n for b, n in scores.items() if b >= CONTAMINATED * SCORE_BINS)
+    return f"{told}; {number(most)} of them with {CONTAMINATED * 100:.0f} % of an item or more."
+
+
+def personal(spans: Mapping[str, int]) -> str:
+    """Pieces of personal data."""
+    count = sum(spans.values())
+    if not count:
+        return "No personal data was found."
+    return f"{plural(count, 'piece')} of personal data of {plural(len(spans), 'kind')} were found."
+
+
+def stage(facts: StageFacts) -> str:
+    """How a stage came out beside its plan."""
+    planned = f"{number(facts.planned)} planned"
+    if facts.sigmas is None:
+        return f"{planned}; nothing was left to chance."
+    apart = facts.tokens - facts.planned
+    side = "above" if apart >= 0 else "below"
+    return (
+        f"{planned}; {number(abs(apart))} {side} ({percent(abs(apart), facts.planned)}), which is "
+        f"{abs(facts.sigmas):.2f} \u03c3 of the draw."
+    )
+
+
+def binds(facts: StageFacts) -> str:
+    """What decides how large a stage can be."""
+    most = f"At most {number(facts.attainable)} tokens are to be had"
+    if facts.limited_by:
+        return f"{most}, and {facts.limited_by} decides that: it is the scarcest for its share."
+    return f"{most} at {facts.max_epochs:g} epochs; all groups reach that together."
+
+
+def reading(samples: Samples) -> str:
+    """How the documents to read were chosen."""
+    parts = plural(samples.parts, "part")
+    looked = (
+        f"all {parts}"
+        if samples.parts_read == samples.parts
+        else (
+            f"{number(samples.parts_read)} of {parts}, chosen by the hash of their names, every "
+            "source in turn"
+        )
+    )
+    return (
+        f"From {looked}. Of each label up to {number(samples.per_label)} documents with the "
+        "smallest ids, which are hashes; none is shown twice, and the rarest labels choose first."
+    )
+
+
+def cost(wall: Mapping[str, float], jobs: tuple[JobTime, ...]) -> str:
+    """Time of the whole run."""
+    total, worked = sum(wall.values()), sum(job.seconds for job in jobs)
+    return f"{duration(total)} on the clock, {duration(worked)} of work in the ledger."

@@ -1,0 +1,175 @@
+"""The rules that need no server: addresses, directives, links, sitemaps, pauses."""
+
+import asyncio
+import gzip
+import ipaddress
+from datetime import UTC, datetime
+
+import pytest
+
+from pipelines.crawl.addresses import CheckedResolver, PrivateAddress, is_public
+from pipelines.crawl.exchange import retry_after_s
+from pipelines.crawl.links import page_links
+from pipelines.crawl.robots import Directives, header_directives, parse_robots
+from pipelines.crawl.sitemaps import (
+    MAX_SITEMAP_ENTRIES,
+    BrokenSitemap,
+    Sitemap,
+    parse_sitemap,
+)
+
+
+@pytest.mark.parametrize(
+    "address",
+    """127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1
+    239.1.1.1 240.0.0.1 255.255.255.255 192.0.2.1 198.18.0.1 :: ::1 fe80::1 fc00::1 fd12::1 ff02::1
+    fec0::1 2001:db8::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::127.0.0.1 2002:7f00:1:: 64:ff9b::10.0.0.1
+    64:ff9b:1::1""".split(),
+)
+def test_private_and_special_addresses_are_refused(address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    """8.8.8.8 193.0.6.139 2001:4860:4860::8888 ::ffff:8.8.8.8 2002:808:808:: 64:ff9b::8.8.8.8
+    """.split(),
+)
+def test_public_addresses_are_allowed(address: str) -> None:
+    assert is_public(ipaddress.ip_address(address))
+
+
+def test_the_resolver_gives_the_address_it_checked_and_asks_once() -> None:
+    async def resolve() -> None:
+        loop = asyncio.get_running_loop()
+        answers = [["93.184.216.34", "10.0.0.1"], ["127.0.0.1"]]
+
+        async def rebinding(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+            return [(2, 1, 6, "", (address, port)) for address in answers.pop(0)]
+
+        loop.getaddrinfo = rebinding  # type: ignore[assignment,method-assign]
+        resolver = CheckedResolver(allow_private=False)
+        for _ in range(2):
+            found = await resolver.resolve("a.example", 80)
+            assert [(item["host"], item["port"]) for item in found] == [("93.184.216.34", 80)]
+        with pytest.raises(PrivateAddress, match=r"a\.example is at 127\.0\.0\.1"):
+            await CheckedResolver(allow_private=False).resolve("a.example", 80)
+
+    asyncio.run(resolve())
+
+
+@pytest.mark.parametrize(
+    ("values", "noindex", "nofollow"),
+    [
+        (["noindex"], True, False),
+        (["all", "NOFOLLOW , noarchive"], False, True),
+        (["none"], True, True),
+        (["googlebot: noindex", "tokenmill: nofollow"], False, True),
+        (["*: noindex"], True, False),
+        (["max-snippet: 20, noindex"], True, False),
+        (["unavailable_after: 25 Jun 2010 15:00:00 PST"], False, False),
+        ([], False, False),
+    ],
+)
+def test_x_robots_tag(values: list[str], noindex: bool, nofollow: bool) -> None:
+    assert header_directives(values) == Directives(noindex, nofollow)
+
+
+def test_robots_txt_with_a_byte_order_mark_and_broken_bytes() -> None:
+    rules = parse_robots(b"\xef\xbb\xbfUser-Agent: *\r\nDisallow: /\xff\xfe\nDisallow: /a$\n")
+    assert rules.refusal("http://a.example/a") is not None
+    assert rules.refusal("http://a.example/ab") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0),
+        ("Thu, 01 Jan 2015 00:01:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        (None, None),
+    ],
+)
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    assert retry_after_s(value, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
+
+
+def test_links_without_a_base_and_in_broken_markup() -> None:
+    html = (
+        "<a href=a>1<a href='//b.example:80/x/../y'>2<table><a href=\"\n /t\n/u \">3<base href=zz>"
+    )
+    links, directives = page_links(html, "http://a.example/d/e")
+    assert links == [
+        "http://a.example/d/a",
+        "http://b.example/y",
+        "http://a.example/t/u",
+    ]
+    assert directives == Directives()
+
+
+def test_pages_that_are_hard_to_parse_give_their_links() -> None:
+    deep = "<div>" * 1500 + "<a href=deep>x</a>"
+    declared = '<?xml version="1.0" encoding="utf-16"?><html><a href="\u00e9">x</a>'
+    for html, link in ((deep, "deep"), (declared, "%C3%A9"), ("\ud800<a href=s>", "s")):
+        assert page_links(html, "http://a.example/")[0] == [f"http://a.example/{link}"]
+    for html in ("", " \n", "no markup", "<!-- only -->", "\x00", "<"):
+        assert page_links(html, "http://a.example/")[0] == []
+
+
+SITEMAP = '<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+
+
+def test_sitemaps_in_all_forms() -> None:
+    urls = ("http://a.example/1?a=1&b=2", "http://a.example/привет")
+    entries = "".join(f"<url><loc> {u.replace('&', '&amp;')}\n</loc></url>" for u in urls)
+    expected = Sitemap(urls, is_index=False, num_over=0)
+    assert parse_sitemap(f"{SITEMAP}{entries}</urlset>".encode()) == expected
+    assert parse_sitemap(f"{SITEMAP}{entries}</urlset>".replace("&amp;", "&").encode()) == expected
+    wide = f'<?xml version="1.0" encoding="UTF-16"?><urlset>{entries}</urlset>'
+    assert parse_sitemap(wide.encode("utf-16")) == expected
+    assert parse_sitemap(f"<urlset>{entries}</urlset>".encode("utf-16-le")) == expected
+    cut = parse_sitemap(f"{SITEMAP}{entries}<url><loc>http://a.exa".encode())
+    assert cut.entries == urls
+    assert cut.broken is not None
+    assert parse_sitemap("\r\n".join(urls).encode()) == expected
+    members = gzip.compress(SITEMAP.encode()) + gzip.compress(f"{entries}</urlset>".encode())
+    assert parse_sitemap(members) == expected
+    index = "<sitemapindex><sitemap><loc>http://a.example/2.xml</loc></sitemap></sitemapindex>"
+    assert parse_sitemap(index.encode()) == Sitemap(("http://a.example/2.xml",), True, 0)
+    image = "<url><loc>http://a.example/p</loc><image><loc>http://a.example/i</loc></image></url>"
+    assert parse_sitemap(f"<urlset>{image}</urlset>".encode()).entries == ("http://a.example/p",)
+
+
+def test_entries_beyond_the_limit_are_counted() -> None:
+    lines = "\n".join(f"http://a.example/{n}" for n in range(MAX_SITEMAP_ENTRIES + 3))
+    sitemap = parse_sitemap(lines.encode())
+    assert (len(sitemap.entries), sitemap.num_over) == (MAX_SITEMAP_ENTRIES, 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"<html><body>404</body></html>", "broken_sitemap"),
+        (b"just a text", "broken_sitemap"),
+        (b"", "broken_sitemap"),
+        (gzip.compress(b"<urlset/>")[:-6], "truncated_body"),
+        (b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 30, "bad_encoding"),
+        (gzip.compress(b" " * (51 << 20)), "unpacked_too_large"),
+    ],
+)
+def test_what_is_no_sitemap_says_why(body: bytes, reason: str) -> None:
+    with pytest.raises(BrokenSitemap) as caught:
+        parse_sitemap(body)
+    assert caught.value.reason == reason
+
+
+def test_a_sitemap_opens_no_files_and_expands_no_entities() -> None:
+    declared = (
+        '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/hostname"><!ENTITY f "http://b.example/">]>'
+    )
+    body = "<urlset><url><loc>http://a.example/&e;</loc></url><url><loc>&f;</loc></url></urlset>"
+    sitemap = parse_sitemap((declared + body).encode())
+    assert sitemap.entries == ("http://a.example/&e;", "&f;")
