@@ -203,8 +203,10 @@ class CorpusConfig(_Settings):
         "language",
         "quality",
         "stem",
+        "domain",
+        "pii",
     )
-    """Labels beside `length` and `signatures`, which always run: a name, or a name with options."""
+    """Labels beside those that are always made: a name, or a name with options."""
     benchmarks: tuple[BenchmarkConfig, ...] = ()
     """Items that are looked for in every document; they give the `contamination` labels."""
     mixtures: tuple[str, ...] = ("general_4k", "stem_4k", "long_32k")

@@ -7,8 +7,9 @@ of deduplication, the solve of a mixture) ends a Beam pipeline.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mixtures.budgets import TokenBudget
 from mixtures.errors import MixtureError
@@ -257,7 +258,7 @@ class _Run:
             tokenizer_fingerprint=tokenizer_fingerprint(self.config.tokenizer),
             refused={name: str(error) for name, error in result.refused.items()},
             models=NO_MODELS,
-            seconds=self._seconds_so_far(),
+            **self._time_taken(),
         )
 
     def finish(self, result: RunResult) -> None:
@@ -273,15 +274,19 @@ class _Run:
             result.record = replace(result.record, launch={launch.shape.name: folder})
         write_run_record(self.workspace, result.record)
 
-    def _seconds_so_far(self) -> dict[str, float]:
-        """Seconds of each stage, those of earlier runs of this workspace included."""
+    def _time_taken(self) -> dict[str, Any]:
+        """When the last work ended, and seconds by stage, those of earlier runs included."""
         try:
-            before = dict(read_run_record(self.workspace).seconds)
+            before = read_run_record(self.workspace)
         except LookupError:
-            before = {}
+            before = None
+        seconds = dict(before.seconds) if before else {}
         for title, taken in self.progress.seconds.items():
-            before[title] = before.get(title, 0.0) + taken
-        return before
+            seconds[title] = seconds.get(title, 0.0) + taken
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        if before and not self.progress.seconds:
+            now = before.finished_at
+        return {"seconds": seconds, "finished_at": now}
 
     def _map(
         self,

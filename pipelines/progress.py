@@ -30,7 +30,7 @@ class Progress:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
         self.seconds: dict[str, float] = {}
-        """Wall-clock seconds of each finished stage."""
+        """Wall-clock seconds of each finished stage, all its rounds together."""
 
     def say(self, line: str) -> None:
         """One line of plain information."""
@@ -55,7 +55,8 @@ class Progress:
         try:
             yield
         finally:
-            self.seconds[title] = time.monotonic() - started
+            before = self.seconds.get(title, 0.0)
+            self.seconds[title] = before + time.monotonic() - started
             done.set()
             watcher.join()
 

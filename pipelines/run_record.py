@@ -42,6 +42,8 @@ class RunRecord:
     """Model -> folder of its scripts."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Mixture that this corpus cannot fill -> why."""
+    finished_at: str
+    """When the run that made the last part ended, UTC, ISO 8601 to the second."""
     models: str
     """One line on models that write text: which, or that there is none."""
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 Every signal of every rule set is a column, whichever sets decide, so that a mixture can set its own
 thresholds without reading a text again. `quality_keep` says whether a document passes the chosen
-sets and `quality_reason` names the first rule that it fails.
+sets and `quality_reason` names the first rule that it fails. `quality_score` orders the documents
+that pass, and those that do not, by all signals together (`score`).
 """
 
 import unicodedata
@@ -23,6 +24,7 @@ from annotators.heuristics.rules import (
     first_failures,
     select_rules,
 )
+from annotators.heuristics.score import COEFFICIENTS, features_of, quality_scores
 from annotators.heuristics.signals import GOPHER_STOP_WORDS, SIGNALS
 from annotators.heuristics.stop_words import StopWords, build_stop_words
 from annotators.text.utf8 import utf8_texts
@@ -30,6 +32,7 @@ from annotators.text.utf8 import utf8_texts
 _FIELDS: list["pa.Field[Any]"] = [
     pa.field("quality_keep", pa.bool_()),
     pa.field("quality_reason", pa.string()),
+    pa.field("quality_score", pa.float32()),
     *(pa.field(name, data_type) for name, data_type in SIGNALS),
 ]
 _COLUMNS = pa.schema(_FIELDS)
@@ -40,7 +43,7 @@ class Heuristics:
 
     name: ClassVar[str] = "quality"
     # The character tables are those of the running Python, and 3.11 to 3.13 differ in them.
-    version: ClassVar[str] = f"1/unicode-{unicodedata.unidata_version}"
+    version: ClassVar[str] = f"2/unicode-{unicodedata.unidata_version}"
     inputs: ClassVar[tuple[str, ...]] = ("language",)
     columns: ClassVar[pa.Schema] = _COLUMNS
 
@@ -67,8 +70,8 @@ class Heuristics:
         self._stop_words: StopWords | None = None
 
     def model_files(self) -> list[Path]:
-        """Gives the table of languages, whose values decide."""
-        return [parameters.TABLE]
+        """Gives the table of languages and the coefficients of the score."""
+        return [parameters.TABLE, COEFFICIENTS]
 
     def __call__(
         self, texts: pa.LargeStringArray, labels: Mapping[str, "pa.Array[Any]"]
@@ -85,16 +88,40 @@ class Heuristics:
         Raises:
             ValueError: A text is null, or a language is missing or unknown.
         """
+        rows, language_numbers = self._measure(texts, labels)
+        thresholds = parameters.threshold_table(self._rules, self._overrides)
+        failures = first_failures(rows, self._rules, thresholds[language_numbers])
+        scores = quality_scores(rows, language_numbers).astype(np.float32)
+        columns = [
+            *self._decisions(failures),
+            pa.array(scores, pa.float32(), mask=np.isnan(scores)),
+            *_signal_columns(rows),
+        ]
+        return pa.record_batch(columns, schema=self.columns)
+
+    def features(
+        self, texts: pa.LargeStringArray, labels: Mapping[str, "pa.Array[Any]"]
+    ) -> NDArray[np.float64]:
+        """Gives what `score` is learnt from: `float64[num_texts, len(score.FEATURES)]`.
+
+        Args:
+            texts: As for a call.
+            labels: As for a call.
+
+        Raises:
+            ValueError: As for a call.
+        """
+        return features_of(*self._measure(texts, labels))
+
+    def _measure(
+        self, texts: pa.LargeStringArray, labels: Mapping[str, "pa.Array[Any]"]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Signals and number of the language of each text."""
         language_numbers = _number_languages(labels, len(texts))
         if self._stop_words is None:
             lists = [language.stop_words for language in parameters.languages().values()]
             self._stop_words = build_stop_words(lists)
-        rows = measure(utf8_texts(texts), language_numbers, self._stop_words)
-        thresholds = parameters.threshold_table(self._rules, self._overrides)
-        failures = first_failures(rows, self._rules, thresholds[language_numbers])
-        return pa.record_batch(
-            [*self._decisions(failures), *_signal_columns(rows)], schema=self.columns
-        )
+        return measure(utf8_texts(texts), language_numbers, self._stop_words), language_numbers
 
     def _decisions(self, failures: NDArray[np.int64]) -> tuple["pa.Array[Any]", "pa.Array[Any]"]:
         """Turns indices of failed rules into the keep flag and the reason."""

@@ -21,6 +21,7 @@ BUILTIN: Final = {
     "language": "annotators.language.annotator:Language",
     "quality": "annotators.heuristics.annotator:Heuristics",
     "stem": "annotators.stem.annotator:Stem",
+    "domain": "annotators.domain.annotator:Domain",
     "contamination": "annotators.contamination.annotator:Contamination",
     "length": "pipelines.annotate.length:Length",
     "pii": "annotators.pii.annotator:Pii",

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 ALONE: Final = "alone"
 REPRESENTATIVE: Final = "representative"
@@ -37,6 +38,7 @@ DECISION: Final = pa.schema(
         pa.field("cluster", _KEY, nullable=False),  # id of the representative
         pa.field("cluster_size", pa.int64(), nullable=False),  # rows, the representative included
         pa.field("duplicate_role", pa.string(), nullable=False),
+        pa.field("jaccard", pa.float32(), nullable=False),  # with the representative
     ]
 )
 """One row for each member of a cluster of two or more, by place."""
@@ -55,7 +57,7 @@ LABELS: Final = pa.schema(
 
 def partition_of(hashes: pa.FixedSizeBinaryArray, num_partitions: int) -> npt.NDArray[np.int64]:
     """The partition of each hash, int64[n] in [0, num_partitions): equal hashes share one."""
-    first = _words(hashes)[:, 0]
+    first = key_words(hashes)[:, 0]
     return (first % np.uint64(num_partitions)).astype(np.int64)
 
 
@@ -63,15 +65,18 @@ def members(signatures: pa.Table, source: int, part: int) -> pa.RecordBatch:
     """What one part sends into the shuffle.
 
     Args:
-        signatures: Columns `id` and `text_hash`.
+        signatures: Columns `id` and `text_hash`; where the hash is null, because the annotator
+            failed, the id stands for it, so that such a text equals only its own record.
         source: Position of the source in the run.
         part: Number of the part.
     """
     n = signatures.num_rows
+    ids = signatures.column("id").combine_chunks().cast(_KEY)
+    hashes = signatures.column("text_hash").combine_chunks().cast(_KEY)
     return pa.RecordBatch.from_arrays(
         [
-            signatures.column("text_hash").combine_chunks().cast(_KEY),
-            signatures.column("id").combine_chunks().cast(_KEY),
+            pc.coalesce(hashes, ids),
+            ids,
             pa.array(np.full(n, source, np.int32)),
             pa.array(np.full(n, part, np.int32)),
             pa.array(np.arange(n, dtype=np.int64)),
@@ -93,7 +98,7 @@ def find_clusters(rows: pa.Table) -> pa.Table:
     if table.num_rows == 0:
         return DECISION.empty_table()
     order = _order(table)
-    hashes, ids = _words(table.column("text_hash"))[order], _words(table.column("id"))[order]
+    hashes, ids = key_words(table.column("text_hash"))[order], key_words(table.column("id"))[order]
     starts = np.flatnonzero(np.r_[True, (hashes[1:] != hashes[:-1]).any(axis=1)])
     sizes = np.diff(np.r_[starts, len(order)])
     size = np.repeat(sizes, sizes)
@@ -111,6 +116,7 @@ def find_clusters(rows: pa.Table) -> pa.Table:
             table.column("id").take(pa.array(order[first[member]])),
             pa.array(size[member]),
             pa.array(role[member].tolist(), pa.string()),
+            np.ones(len(member), np.float32),
         ],
         schema=DECISION,
     )
@@ -133,14 +139,13 @@ def labels_of(ids: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
     found = pa.array(where, mask=where < 0)
     picked = decisions.combine_chunks().take(found)
     role = picked.column("duplicate_role").combine_chunks().fill_null(ALONE)
-    jaccard = pa.array(np.ones(n, np.float32), mask=where < 0)
     return pa.RecordBatch.from_arrays(
         [
             ids,
             picked.column("cluster").combine_chunks(),
             picked.column("cluster_size").combine_chunks().fill_null(1),
             role,
-            jaccard,
+            picked.column("jaccard").combine_chunks(),
         ],
         schema=LABELS,
     )
@@ -148,12 +153,12 @@ def labels_of(ids: pa.Array, decisions: pa.Table) -> pa.RecordBatch:
 
 def _order(table: pa.Table) -> npt.NDArray[np.int64]:
     """Rows by hash, id and place; np.lexsort takes the last key as the first."""
-    hashes, ids = _words(table.column("text_hash")), _words(table.column("id"))
+    hashes, ids = key_words(table.column("text_hash")), key_words(table.column("id"))
     place = [table.column(name).to_numpy() for name in ("row", "part", "source")]
     return np.lexsort([*place, ids[:, 1], ids[:, 0], hashes[:, 1], hashes[:, 0]])
 
 
-def _words(keys: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+def key_words(keys: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     """uint64[n, 2] of 16-byte keys, in the byte order in which they sort as bytes."""
     array = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
     data = np.frombuffer(array.buffers()[1], dtype=">u8")

@@ -1,103 +1,29 @@
-"""Deduplication without Beam: what is planned, what a partition commits, what a part commits.
+"""Exact copies and labels without Beam: what a partition commits, and what a part commits.
 
-Two barriers. First every document's signature goes to the partition of its hash, and each partition
-commits its clusters as one file. Then every part takes its decisions from those files and commits
-row-aligned labels. Keeping the clusters on disk between the two lets a killed run go on where it
-was, and lets each shuffle run in passes that fit into memory.
+First every document's signature goes to the partition of its hash, and each partition commits its
+clusters as one file. Then the distinct texts are searched for near-duplicates (`near_job`). At last
+every part takes its decisions from the files of both and commits row-aligned labels. Keeping the
+clusters on disk in between lets a killed run go on where it was, and lets each shuffle run in
+passes that fit into memory.
 
 Equations: members over all partitions = documents over all parts; rows of a labels part = rows of
 its documents part.
 """
 
-import hashlib
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.deduplicate.clusters import merge_near
 from pipelines.deduplicate.exact import DECISION, LABELS, find_clusters, labels_of
-from pipelines.workspace.fingerprints import Generation
+from pipelines.deduplicate.plan import JOB, PARTITIONS, DuplicatesPlan
 from pipelines.workspace.jobs import METER, PartKey, entry_of
-from pipelines.workspace.ledger import Entry, Stopwatch
+from pipelines.workspace.ledger import Stopwatch
 from pipelines.workspace.parts import PartFile, labels_folder, read_table
 from pipelines.workspace.workspace import Workspace
-
-VERSION: Final = "1"
-JOB: Final = "deduplicate"
-PARTITIONS: Final = "partitions"  # stands for the source in the ledger of the clusters
-MEMBER_BYTES: Final = 48
-_PARTITION_BYTES: Final = 256 << 20
-
-
-@dataclass(frozen=True)
-class DuplicatesPlan:
-    """One deduplication over all sources of a run."""
-
-    sources: tuple[str, ...]
-    """Sorted; members and decisions name a source by its position here."""
-    signatures: Mapping[str, Generation]
-    """Of each source."""
-    contents: str
-    """Hash over the contents of all signature parts, so that a new part is a new generation."""
-    num_documents: int
-
-    @property
-    def num_partitions(self) -> int:
-        """Partitions of at most 256 MB."""
-        return max(1, math.ceil(self.num_documents * MEMBER_BYTES / _PARTITION_BYTES))
-
-    @property
-    def clusters(self) -> Generation:
-        """Clusters by partition of the hash."""
-        return Generation(job=f"{JOB}.clusters", payload=self._payload("clusters"))
-
-    @property
-    def labels(self) -> Generation:
-        """The `duplicates` labels set."""
-        return Generation(job=JOB, payload=self._payload("labels"))
-
-    def _payload(self, what: str) -> dict[str, object]:
-        inputs = {source: self.signatures[source].full for source in self.sources}
-        return {
-            "version": VERSION,
-            "what": what,
-            "level": "exact",
-            "inputs": inputs,
-            "contents": self.contents,
-            "documents": self.num_documents,
-            "partitions": self.num_partitions,
-        }
-
-
-def plan_duplicates(
-    workspace: Workspace, signatures: Mapping[str, Generation]
-) -> tuple[DuplicatesPlan, list[Entry]]:
-    """Plans over all committed signature parts.
-
-    Returns:
-        The plan, and the signature entries by source and part.
-    """
-    sources = tuple(sorted(signatures))
-    entries = [
-        entry
-        for source in sources
-        for entry in workspace.ledger.entries(signatures[source], source)
-    ]
-    state = hashlib.sha256()
-    for entry in entries:
-        state.update(f"{entry.source}/{entry.part}={entry.content}\n".encode())
-    plan = DuplicatesPlan(
-        sources=sources,
-        signatures=dict(signatures),
-        contents=state.hexdigest(),
-        num_documents=sum(entry.counts["rows"] for entry in entries),
-    )
-    return plan, entries
 
 
 def commit_partition(
@@ -123,7 +49,7 @@ def commit_partition(
 def decisions_for(
     workspace: Workspace, plan: DuplicatesPlan, partition: int, keys: Sequence[PartKey]
 ) -> list[tuple[PartKey, pa.RecordBatch]]:
-    """What one partition decided about some parts."""
+    """What one partition of text hashes decided about some parts, by exact copies and near ones."""
     ref = workspace.ledger.get(plan.clusters, PARTITIONS, partition).file("clusters")
     wanted = {(plan.sources.index(key.source), key.part): key for key in keys}
     numbers = sorted(number for number, _ in wanted)
@@ -132,6 +58,11 @@ def decisions_for(
         table = pq.read_table(
             opened, filters=[("source", ">=", numbers[0]), ("source", "<=", numbers[-1])]
         )
+    if plan.near is not None:
+        near = workspace.ledger.get(plan.near.stars, PARTITIONS, partition).file("near")
+        table = merge_near(table, read_table(workspace.storage, near))
+        order = [("source", "ascending"), ("part", "ascending"), ("row", "ascending")]
+        table = table.sort_by(order)
     found = []
     for place, batch in _by_place(table):
         if place in wanted:

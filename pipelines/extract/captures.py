@@ -4,7 +4,9 @@ Asked for are responses (status 200 or 203) and resources of the media types `AS
 text of `conversion` records (WET). Everything else is not asked for and says so in `reason`:
 `warc_<type>`, `arc_filedesc`, `http_status_<n>`, `robots_txt`, `crawler_log`,
 `media_type:<type>`. A media type that is absent, or says nothing (`application/octet-stream`), is
-replaced by what the crawler identified or by a look at the bytes.
+replaced by what the crawler identified or by a look at the bytes. PDF files are told by their bytes
+whatever they were sent as (`application/x-download`, `image/pdf`, even a page), and a page that was
+sent in place of a PDF, as for an error, is a page.
 
 Sources: WARC/1.1 (ISO 28500:2017); the WARC-Identified-* fields of Common Crawl; robots.txt
 RFC 9309; `metadata://gnu.org/` resources are the log and the arguments of wget.
@@ -20,12 +22,19 @@ from pipelines.extract.http_message import (
     media_type_of,
     parse_response,
 )
-from pipelines.extract.media import ASKED_TYPES, sniff_media_type
+from pipelines.extract.media import (
+    ASKED_TYPES,
+    PDF_TYPE,
+    looks_like_html,
+    looks_like_pdf,
+    sniff_media_type,
+)
 from pipelines.extract.rows import Record, text_of_utf8
 from pipelines.extract.warc_header import RecordHeader
 from pipelines.workspace.schema import ASKED, NOT_ASKED, REJECTED
 
 _ASKED_STATUS: Final = (200, 203)
+_HEAD_BYTES: Final = 2048  # a PDF header, junk before it and the size of a first chunk
 _VAGUE_TYPES: Final = (None, "application/octet-stream", "unknown/unknown", "no-type/no-type")
 _KNOWN_KINDS: Final = ("warcinfo", "request", "metadata", "revisit")
 
@@ -74,7 +83,8 @@ def _response(blank: Record, header: RecordHeader, body: bytes, max_bytes: int) 
     if response.status not in _ASKED_STATUS:
         return _not_asked(blank, f"http_status_{response.status}")
     declared = media_type_of(content_type)
-    if declared not in _VAGUE_TYPES and declared not in ASKED_TYPES:
+    is_named = declared in _VAGUE_TYPES or declared in ASKED_TYPES
+    if not is_named and not _may_be_pdf(header, response.body):
         return _not_asked(blank, f"media_type:{declared}")
     is_cut = "warc-truncated" in header.fields
     payload = decode_body(response, max_bytes=max_bytes, is_cut=is_cut)
@@ -82,6 +92,12 @@ def _response(blank: Record, header: RecordHeader, body: bytes, max_bytes: int) 
     if "content-language" in response.fields:
         blank = blank.replace(declared_language=response.fields["content-language"].lower())
     return _page(blank.replace(meta=meta), header, payload, content_type)
+
+
+def _may_be_pdf(header: RecordHeader, body: bytes) -> bool:
+    """Whether a body is worth decoding to see a PDF: its header shows unless it is compressed."""
+    identified = media_type_of(header.fields.get("warc-identified-payload-type"))
+    return identified == PDF_TYPE or b"%PDF-" in body[:_HEAD_BYTES]
 
 
 def _meta_of_header(blank: Record, header: RecordHeader) -> dict[str, str]:
@@ -94,6 +110,10 @@ def _page(blank: Record, header: RecordHeader, payload: bytes, content_type: str
     if media_type in _VAGUE_TYPES:
         identified = media_type_of(header.fields.get("warc-identified-payload-type"))
         media_type = identified if identified not in _VAGUE_TYPES else sniff_media_type(payload)
+    if looks_like_pdf(payload):
+        media_type = PDF_TYPE
+    elif media_type == PDF_TYPE and looks_like_html(payload):
+        media_type = "text/html"
     blank = blank.replace(media_type=media_type)
     reason = _uri_reason(blank.uri)
     if reason is None and media_type not in ASKED_TYPES:

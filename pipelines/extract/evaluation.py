@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines.config import ExtractConfig
+from pipelines.extract.engines import check_engine
 from pipelines.extract.markup import extract_records
 from pipelines.extract.rows import Record, to_batches
 from pipelines.workspace.schema import ASKED
@@ -64,6 +66,8 @@ def evaluate_html(data: Path, engines: Sequence[str], sample: int | None = None)
     """
     if sample is not None and sample < 1:
         raise ValueError(f"sample is {sample}; at least 1 page is needed")
+    for engine in engines:
+        check_engine(engine)
     scores = []
     for name in ("aeb", "trafilatura"):
         gold = _spread(list(_gold(data / "html" / f"{name}.gold.jsonl.gz")), sample)
@@ -100,9 +104,12 @@ def _page(folder: Path, file: str) -> Record:
 
 def _score(name: str, engine: str, gold: list[dict[str, Any]], pages: list[Record]) -> HtmlScore:
     batches = list(to_batches(pages))
+    settings = ExtractConfig.model_validate({"html_engine": engine})
     begin = time.perf_counter()
     found = [
-        text for b in batches for text in extract_records(b, engine=engine)["text"].to_pylist()
+        text
+        for batch in batches
+        for text in extract_records(batch, settings=settings)["text"].to_pylist()
     ]
     duration_s = time.perf_counter() - begin
     texts = [text or "" for text in found]

@@ -1,4 +1,4 @@
-"""A file that is one record: a page or a text.
+"""A file that is one record: a page, a text or a PDF.
 
 The record is named by the path of the file relative to the root of its source. A packed file
 (gzip, Zstandard, LZ4, bzip2) is looked through; a broken one is a reject, since half a page must
@@ -10,11 +10,12 @@ from typing import Final
 
 from pipelines.extract.frames import FrameStream
 from pipelines.extract.inputs import InputRange, ReadSettings, open_input
+from pipelines.extract.media import PDF_TYPE, looks_like_pdf
 from pipelines.extract.packing import codec_of
 from pipelines.extract.rows import Record
 from pipelines.workspace.schema import ASKED, REJECTED
 
-_MEDIA_TYPES: Final = {"html": "text/html", "text": "text/plain"}
+_MEDIA_TYPES: Final = {"html": "text/html", "text": "text/plain", "pdf": PDF_TYPE}
 _STEP: Final = 1 << 20
 
 
@@ -49,7 +50,13 @@ def read_file(input_range: InputRange, settings: ReadSettings) -> Iterator[Recor
         elif not payload:
             yield blank.replace(message="the packed file has no bytes")
         else:
-            yield blank.replace(outcome=ASKED, reason=None, message=None, payload=payload)
+            yield _asked(blank, payload)
+
+
+def _asked(blank: Record, payload: bytes) -> Record:
+    if looks_like_pdf(payload):
+        blank = blank.replace(media_type=PDF_TYPE)
+    return blank.replace(outcome=ASKED, reason=None, message=None, payload=payload)
 
 
 def _read_all(stream: FrameStream, max_bytes: int) -> bytes | None:

@@ -1,12 +1,13 @@
 """The extract job: input files of a part to one documents part and one rejects part.
 
-Equation: records = documents + rejects + records not asked for. Every record the readers meet is
-counted exactly once, and `records` is counted apart from the three others.
+Equations: records = documents + rejects + records not asked for; and, of PDF files that could be
+opened, pages = text + ocr + blank + rejected. Every record that the readers meet and every page is
+counted exactly once, and the sums are counted apart from their terms. Rejected pages, of documents
+and of rejected files, are rows of a third file, which exists where there are any.
 """
 
-import functools
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,18 +19,20 @@ import pyarrow.compute as pc
 from pipelines.config import ExtractConfig, SourceConfig
 from pipelines.extract.engines import engine_name
 from pipelines.extract.markup import canonical_uri, extract_records, host_of
+from pipelines.extract.pdf.schema import BLANK, OCR, REJECTED, TEXT
+from pipelines.extract.pdf.versions import pdf_versions
 from pipelines.extract.records import InputRange, ReadSettings, read_records
 from pipelines.extract.sources import NOT_READ
+from pipelines.extract.stream import extract_in_children, regroup
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.inventory import Inventory, Span
 from pipelines.workspace.jobs import METER, PartKey, entry_of
-from pipelines.workspace.ledger import Stopwatch
+from pipelines.workspace.ledger import FileRef, Stopwatch
 from pipelines.workspace.parts import PartFile, batch_of, documents_folder, rejects_folder
 from pipelines.workspace.schema import (
     ASKED,
     DOCUMENT,
-    EXTRACTED,
     ID,
     LOCATOR,
     NOT_ASKED,
@@ -38,17 +41,20 @@ from pipelines.workspace.schema import (
     REJECT,
     document_id,
 )
+from pipelines.workspace.storage import Storage
 from pipelines.workspace.workspace import Workspace
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 JOB: Final = "extract"
+PAGES: Final = "extract.pages"
+"""Under which rejected pages stand in `rejects/`."""
 # Records and bytes that one call of a child gets: large enough to hide the pipe, small enough that
 # all children have work on a small part.
 _FRAGILE_CHUNK: Final = (16, 2 << 20)
 _GIVEN_CHUNK: Final = (4096, 8 << 20)
 _GIVEN: Final = {"wet", "jsonl", "parquet"}  # formats whose records hold the text itself
 _MESSAGE_CHARS: Final = 500
-_NATURAL: Final = {"kind": "natural", "parents": [], "depth": 0}
+_GENERATED: Final = ("rewritten", "synthetic")  # one generation of models from a human
 
 
 @dataclass(frozen=True)
@@ -60,16 +66,21 @@ class ExtractJob:
 
     @property
     def generation(self) -> Generation:
-        """The documents generation; where the files lie does not enter."""
+        """The documents generation; where the files lie does not enter.
+
+        Raises:
+            ValueError: The engine for PDF files is not installed.
+        """
         source = self.source.model_dump(
-            include={"name", "format", "license", "text_column", "url_column"}
+            include={"name", "format", "license", "text_column", "url_column", "provenance"}
         )
         payload = {
             "version": VERSION,
             "source": source,
             "settings": self.settings.model_dump(),
-            # Another release of the engine's library may find another text.
+            # Another release of an engine's library may find another text.
             "engine": engine_name(self.settings.html_engine),
+            "pdf": pdf_versions(self.settings.pdf),
         }
         return Generation(job=JOB, payload=payload)
 
@@ -83,47 +94,56 @@ class ExtractJob:
         watch = Stopwatch()
         storage, fp = workspace.storage, self.generation.fp
         spans = Inventory(storage, key.source).part(key.part)
-        with PartFile(storage, DOCUMENT) as documents, PartFile(storage, REJECT) as rejects:
-            tally = _Tally()
+        tally = _Tally()
+        with PartFile(storage, DOCUMENT) as documents:
             for batch in self._documents(spans, children, tally):
                 documents.write(batch)
-            rejects.write(batch_of(tally.sorted_rejects(), REJECT))
-            files = (
-                documents.publish("documents", documents_folder(key.source, fp), key.part),
-                rejects.publish("rejects", rejects_folder(JOB, fp, key.source), key.part),
-            )
+            files = [documents.publish("documents", documents_folder(key.source, fp), key.part)]
+        files.append(_publish(storage, "rejects", JOB, fp, key, tally.rejects))
+        if tally.page_rejects:
+            files.append(_publish(storage, "page_rejects", PAGES, fp, key, tally.page_rejects))
         counts = {
             "records": tally.records,
             "documents": files[0].rows,
             "rejects": files[1].rows,
             "not_asked": sum(tally.not_asked.values()),
+            "pages": tally.num_pages,
+            **{f"pages_{name}": tally.pages[name] for name in (TEXT, OCR, BLANK, REJECTED)},
         }
         detail = {
             "rejects": dict(sorted(tally.reasons.items())),
+            "page_rejects": dict(sorted(tally.page_reasons.items())),
             "not_asked": dict(sorted(tally.not_asked.items())),
             "text_bytes": tally.text_bytes,
             "extents": tally.extents,
         }
-        workspace.ledger.commit(
-            entry_of(self.generation, key, files=files, counts=counts, watch=watch, detail=detail)
+        entry = entry_of(
+            self.generation, key, files=tuple(files), counts=counts, watch=watch, detail=detail
         )
+        workspace.ledger.commit(entry)
 
     def _documents(
         self, spans: list[Span], children: Children, tally: "_Tally"
     ) -> Iterator[pa.RecordBatch]:
         """Document batches in the order of the records."""
-        function = functools.partial(extract_records, engine=self.settings.html_engine)
         for given, group in itertools.groupby(spans, key=lambda span: span.format in _GIVEN):
-            waiting: deque[pa.RecordBatch] = deque()
-            size = _GIVEN_CHUNK if given else _FRAGILE_CHUNK
-            chunks = _remember(_chunks(self._asked(group, tally), *size), waiting)
-            # A text that was given needs no parser, so it need not travel to a child.
-            results = map(function, chunks) if given else children.map(function, chunks, _failed)
-            for extracted in results:
-                batch = self._join(waiting.popleft(), extracted, tally)
+            chunks = regroup(
+                self._asked(group, tally), *(_GIVEN_CHUNK if given else _FRAGILE_CHUNK)
+            )
+            for records, extracted in self._extracted(chunks, children, given=given):
+                batch = self._join(records, extracted, tally)
                 METER.add(JOB, extracted.num_rows)
                 if batch.num_rows:
                     yield batch
+
+    def _extracted(
+        self, chunks: Iterator[pa.RecordBatch], children: Children, *, given: bool
+    ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+        if not given:
+            yield from extract_in_children(chunks, children, self.settings)
+            return
+        for records in chunks:  # a text that was given needs no parser, so no child
+            yield records, extract_records(records, settings=self.settings)
 
     def _asked(self, spans: Iterable[Span], tally: "_Tally") -> Iterator[pa.RecordBatch]:
         """Records to be extracted; all others are tallied on the way."""
@@ -137,15 +157,18 @@ class ExtractJob:
     def _join(
         self, records: pa.RecordBatch, extracted: pa.RecordBatch, tally: "_Tally"
     ) -> pa.RecordBatch:
-        """Documents of a chunk; its rejects are tallied."""
+        """Documents of a chunk; its rejects and its pages are tallied."""
         uris = [canonical_uri(u) if u else None for u in records.column("uri").to_pylist()]
         ids = self._ids(records, uris)
         kept = pc.is_null(extracted.column("reason"))
-        if kept.false_count:
-            for row in np.flatnonzero(~kept.to_numpy(zero_copy_only=False)).tolist():
-                result = extracted.slice(row, 1).drop_columns(["text"]).to_pylist()[0]
-                record = records.slice(row, 1).drop_columns(["payload", "text"]).to_pylist()[0]
+        paged = pc.is_valid(extracted.column("pages"))
+        told = pc.or_(pc.invert(kept), paged)
+        for row in np.flatnonzero(told.to_numpy(zero_copy_only=False)).tolist():
+            result = extracted.slice(row, 1).drop_columns(["text"]).to_pylist()[0]
+            record = records.slice(row, 1).drop_columns(["payload", "text"]).to_pylist()[0]
+            if result["reason"] is not None:
                 tally.reject(record, result["reason"], result["message"] or "", ids[row])
+            tally.add_pages(record, result["pages"] or [], ids[row])
         table = _documents(self.source, records, extracted, ids, uris).filter(kept)
         tally.text_bytes += pc.sum(pc.binary_length(table.column("text"))).as_py() or 0
         return table
@@ -175,7 +198,7 @@ def _documents(
     if source.license:
         one_of["license"] = pc.coalesce(one_of["license"], pa.scalar(source.license))
     place = [records.column(name) for name in ("file", "offset", "length")]
-    pages = pa.nulls(n, LOCATOR.field("pages").type)
+    pages = _good_pages(extracted.column("pages"))
     columns = {
         "id": pa.array(ids, ID),
         "text": extracted.column("text"),
@@ -186,10 +209,58 @@ def _documents(
         "locator": pa.StructArray.from_arrays([*place, pages], fields=list(LOCATOR)),
         "extractor": pc.coalesce(extracted.column("extractor"), pa.scalar("none")),
         "meta": _merged_meta(records.column("meta"), extracted.column("meta")),
-        "provenance": pa.array([_NATURAL], PROVENANCE).take(pa.array(np.zeros(n, np.int64))),
+        "provenance": _provenance(source, extracted),
         **one_of,
     }
     return pa.RecordBatch.from_arrays([columns[f.name] for f in DOCUMENT], schema=DOCUMENT)
+
+
+def _good_pages(pages: pa.ListArray) -> pa.ListArray:
+    """Numbers of the pages that gave text; null for what has no pages."""
+    numbers = [
+        None if row is None else [page["page"] for page in row if page["outcome"] in (TEXT, OCR)]
+        for row in ([None] * len(pages) if pages.null_count == len(pages) else pages.to_pylist())
+    ]
+    return pa.array(numbers, LOCATOR.field("pages").type)
+
+
+def _provenance(source: SourceConfig, extracted: pa.RecordBatch) -> pa.StructArray:
+    """Where texts come from: what corpus.yaml says of the source, else what extraction did.
+
+    OCR transcribes, so the depth stays; a text that a model wrote is one generation from a human.
+    """
+    given = source.provenance
+    kind = given.kind if given is not None else "natural"
+    base: dict[str, Any] = {
+        "kind": kind,
+        "model": given.model if given is not None else None,
+        "recipe": given.recipe if given is not None else None,
+        "parents": [],
+        "depth": int(kind in _GENERATED),
+    }
+    transcribed = extracted.column("kind") if kind == "natural" else None
+    if transcribed is None or transcribed.null_count == len(transcribed):
+        rows = pa.array(np.zeros(extracted.num_rows, np.int64))
+        return pa.array([base], PROVENANCE).take(rows)
+    pairs = zip(transcribed.to_pylist(), extracted.column("model").to_pylist(), strict=True)
+    told = [{**base, **({"kind": k, "model": m} if k else {})} for k, m in pairs]
+    return pa.array(told, PROVENANCE)
+
+
+def _publish(
+    storage: Storage, kind: str, job: str, fp: str, key: PartKey, rows: list[dict[str, Any]]
+) -> FileRef:
+    """A part of rejects, in the order of their places."""
+    # Events come in an order that depends on how many children there are.
+    ordered = sorted(rows, key=_by_place)
+    with PartFile(storage, REJECT) as file:
+        file.write(batch_of(ordered, REJECT))
+        return file.publish(kind, rejects_folder(job, fp, key.source), key.part)
+
+
+def _by_place(row: dict[str, Any]) -> tuple[Any, ...]:
+    place = row["locator"]
+    return place["file"], place["offset"], place.get("pages") or [], row["reason"]
 
 
 def _merged_meta(given: pa.MapArray, found: pa.MapArray) -> pa.MapArray:
@@ -213,9 +284,15 @@ class _Tally:
     text_bytes: int = 0
     not_asked: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    num_pages: int = 0
+    """Of PDF files that could be opened; counted apart from the outcomes of the pages."""
+    pages: Counter[str] = field(default_factory=Counter)
+    page_reasons: Counter[str] = field(default_factory=Counter)
     extents: dict[str, list[int]] = field(default_factory=dict)
     """File -> offset of its first record here and of the end of its last one."""
-    _rejects: list[dict[str, Any]] = field(default_factory=list)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    page_rejects: list[dict[str, Any]] = field(default_factory=list)
+    """REJECT rows of pages; `pages` of the locator holds the one number."""
 
     def sort_out(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Counts all rows and gives back those to be extracted."""
@@ -235,22 +312,19 @@ class _Tally:
     def reject(self, record: dict[str, Any], reason: str, message: str, id_: bytes | None) -> None:
         """Notes a reject."""
         self.reasons[reason] += 1
-        self._rejects.append(
-            {
-                "id": id_,
-                "uri": record["uri"],
-                "locator": _locator(record),
-                "reason": reason,
-                "message": message[:_MESSAGE_CHARS],
-            }
-        )
+        self.rejects.append(_reject_row(record, reason, message, id_, None))
 
-    def sorted_rejects(self) -> list[dict[str, Any]]:
-        """By place, because the order of events depends on how many children there are."""
-        return sorted(
-            self._rejects,
-            key=lambda r: (r["locator"]["file"], r["locator"]["offset"], r["reason"]),
-        )
+    def add_pages(
+        self, record: dict[str, Any], pages: list[dict[str, Any]], id_: bytes | None
+    ) -> None:
+        """Counts the pages of a PDF and notes the rejected ones."""
+        self.num_pages += len(pages)
+        for page in pages:
+            self.pages[page["outcome"]] += 1
+            if page["outcome"] == REJECTED:
+                self.page_reasons[page["reason"]] += 1
+                row = (page["reason"], page["message"] or "", id_, page["page"])
+                self.page_rejects.append(_reject_row(record, *row))
 
     def _extend(self, batch: pa.RecordBatch) -> None:
         starts = batch.column("offset").to_numpy()
@@ -259,6 +333,19 @@ class _Tally:
         for row, (file, start) in enumerate(zip(files, starts.tolist(), strict=True)):
             extent = self.extents.setdefault(file, [start, start])
             extent[0], extent[1] = min(extent[0], start), max(extent[1], int(ends[row]))
+
+
+def _reject_row(
+    record: dict[str, Any], reason: str, message: str, id_: bytes | None, page: int | None
+) -> dict[str, Any]:
+    pages = {} if page is None else {"pages": [page]}
+    return {
+        "id": id_,
+        "uri": record["uri"],
+        "locator": {**_locator(record), **pages},
+        "reason": reason,
+        "message": message[:_MESSAGE_CHARS],
+    }
 
 
 def count_records(
@@ -298,37 +385,3 @@ def read_span(span: Span, settings: ReadSettings) -> Iterator[pa.RecordBatch]:
         url=span.url, file=span.file, format=span.format, start=span.start, end=span.end
     )
     yield from read_records(place, settings)
-
-
-def _chunks(
-    batches: Iterable[pa.RecordBatch], max_rows: int, max_bytes: int
-) -> Iterator[pa.RecordBatch]:
-    """Regroups batches, the many tiny ones of a folder or the few large ones of a WARC."""
-    pending: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        for start in range(0, batch.num_rows, max_rows):
-            piece = batch.slice(start, max_rows)
-            if pending and (rows + piece.num_rows > max_rows or size + piece.nbytes > max_bytes):
-                yield _one_batch(pending)
-                pending, rows, size = [], 0, 0
-            pending.append(piece)
-            rows, size = rows + piece.num_rows, size + piece.nbytes
-    if pending:
-        yield _one_batch(pending)
-
-
-def _one_batch(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
-
-
-def _remember(
-    batches: Iterator[pa.RecordBatch], waiting: deque[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        waiting.append(batch)
-        yield batch
-
-
-def _failed(record: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
-    return batch_of([{"reason": reason, "message": message}], EXTRACTED)

@@ -2,24 +2,25 @@
 
 What a record is, is seen from its bytes and not only from its name: a page sent as text/plain is
 extracted as a page, a text sent as text/html is kept as a text, and a picture sent as either is
-rejected. (The module is not called `html`: that name belongs to the standard library.)
+rejected. PDF files go to `pdf`. (The module is not called `html`: that name belongs to the standard
+library.)
 
 Reasons of rejects: `no_text` the engine found nothing; `extract_error` the parser raised, with its
 message; `not_text` binary under the name of a page; `undecodable` a text in no charset we know.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from resiliparse.parse.html import HTMLTree
 
+from pipelines.config import ExtractConfig
 from pipelines.extract.charset import decode
 from pipelines.extract.engines import check_engine, engine_name, main_text
-from pipelines.extract.media import is_binary, looks_like_html, sniff_media_type
+from pipelines.extract.extracted import NO_TEXT, Extracted, to_batch
+from pipelines.extract.media import PDF_TYPE, is_binary, looks_like_html, sniff_media_type
 from pipelines.extract.page_facts import PageFacts, read_page_facts
-from pipelines.extract.rows import replace_surrogates
 from pipelines.extract.text import decode_text, tidy
 from pipelines.extract.uris import canonical_uri, host_of
 from pipelines.workspace.schema import EXTRACTED
@@ -29,46 +30,29 @@ __all__ = ["canonical_uri", "extract_records", "host_of"]
 # Raise these numbers when the rules of `text` change, so that new rows can be told from old ones.
 _PLAIN: Final = "plain-text/1"
 _GIVEN: Final = "as-given/1"
-_NO_TEXT: Final = "no text was found"
 _MAX_MESSAGE: Final = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Extracted:
-    """One row of EXTRACTED."""
-
-    extractor: str
-    text: str | None = None
-    reason: str | None = None
-    message: str | None = None
-    media_type: str | None = None
-    license: str | None = None
-    declared_language: str | None = None
-    meta: dict[str, str] = field(default_factory=dict)
-
-
-def extract_records(records: pa.RecordBatch, *, engine: str) -> pa.RecordBatch:
+def extract_records(records: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBatch:
     """Extracts the texts of records.
 
     Args:
         records: RECORD rows, all ASKED.
-        engine: One of `engines.ENGINES`, for HTML.
+        settings: The HTML engine, and how PDF files are read.
 
     Returns:
         EXTRACTED rows aligned with the records; `meta` holds what was found here alone: charset,
-        title, author, date.
+        title, author, date, numbers of pages.
 
     Raises:
-        ValueError: The engine is unknown.
+        ValueError: An engine is unknown, or not installed.
     """
-    check_engine(engine)
+    check_engine(settings.html_engine)
     if records.column("text").null_count == 0:
         return _given_texts(records.column("text").to_pylist())
     names = ("payload", "text", "media_type", "charset")
     columns = [records.column(name).to_pylist() for name in names]
-    rows = [_extract(*values, engine=engine) for values in zip(*columns, strict=True)]
-    arrays = [pa.array([_cell(row, f.name) for row in rows], f.type) for f in EXTRACTED]
-    return pa.RecordBatch.from_arrays(arrays, schema=EXTRACTED)
+    return to_batch([_extract(*values, settings=settings) for values in zip(*columns, strict=True)])
 
 
 def _given_texts(texts: list[str]) -> pa.RecordBatch:
@@ -79,7 +63,7 @@ def _given_texts(texts: list[str]) -> pa.RecordBatch:
     columns = {
         "text": pa.array(tidied, pa.large_string(), mask=blank.to_numpy(zero_copy_only=False)),
         "reason": pc.if_else(blank, "no_text", None).cast(pa.string()),
-        "message": pc.if_else(blank, _NO_TEXT, None).cast(pa.string()),
+        "message": pc.if_else(blank, NO_TEXT, None).cast(pa.string()),
         "extractor": pa.repeat(_GIVEN, n),
         "media_type": pa.repeat("text/plain", n),
         "meta": pa.array([[]] * n, EXTRACTED.field("meta").type),
@@ -88,41 +72,40 @@ def _given_texts(texts: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=EXTRACTED)
 
 
-def _cell(row: _Extracted, name: str) -> Any:  # noqa: ANN401 - a value of whatever column
-    value = getattr(row, name)
-    if isinstance(value, dict):
-        return [(key, replace_surrogates(each)) for key, each in value.items()]
-    return replace_surrogates(value) if isinstance(value, str) else value
-
-
 def _extract(
     payload: bytes | None,
     text: str | None,
     media_type: str | None,
     charset: str | None,
     *,
-    engine: str,
-) -> _Extracted:
+    settings: ExtractConfig,
+) -> Extracted:
     if text is not None:
-        return _checked(_Extracted(extractor=_GIVEN, text=tidy(text), media_type="text/plain"))
+        return _checked(Extracted(extractor=_GIVEN, text=tidy(text), media_type="text/plain"))
     assert payload is not None
+    if media_type == PDF_TYPE:
+        # Here, because its libraries load for a second and few processes see a PDF.
+        from pipelines.extract.pdf.document import read_pdf
+
+        return read_pdf(payload, settings.pdf)
+    engine = settings.html_engine
     is_page = media_type != "text/plain"
     if is_binary(payload):
         found = sniff_media_type(payload)
         name = engine_name(engine) if is_page else _PLAIN
         message = f"the bytes are {found or 'binary'}, not {media_type}"
-        return _Extracted(extractor=name, reason="not_text", message=message, media_type=found)
+        return Extracted(extractor=name, reason="not_text", message=message, media_type=found)
     if looks_like_html(payload) or (is_page and b"<" in payload):
         return _extract_page(payload, media_type, charset, engine)
     return _extract_text(payload, charset)
 
 
-def _extract_text(payload: bytes, charset: str | None) -> _Extracted:
+def _extract_text(payload: bytes, charset: str | None) -> Extracted:
     decoded = decode_text(payload, charset)
     if decoded is None:
         message = "the bytes are no text in any charset that was tried"
-        return _Extracted(extractor=_PLAIN, reason="undecodable", message=message)
-    row = _Extracted(
+        return Extracted(extractor=_PLAIN, reason="undecodable", message=message)
+    row = Extracted(
         extractor=_PLAIN,
         text=tidy(decoded.text),
         media_type="text/plain",
@@ -133,7 +116,7 @@ def _extract_text(payload: bytes, charset: str | None) -> _Extracted:
 
 def _extract_page(
     payload: bytes, media_type: str | None, charset: str | None, engine: str
-) -> _Extracted:
+) -> Extracted:
     decoded = decode(payload, http=charset)
     message, text, facts = None, "", PageFacts()
     try:
@@ -146,7 +129,7 @@ def _extract_page(
         # Parsers fail in their own ways on odd trees (RecursionError, AssertionError, lxml errors,
         # SystemExit); one page is lost, with its reason.
         message = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
-    row = _Extracted(
+    row = Extracted(
         extractor=engine_name(engine),
         text=text,
         reason="extract_error" if message is not None else None,
@@ -161,15 +144,15 @@ def _extract_page(
     return _checked(row)
 
 
-def _checked(row: _Extracted) -> _Extracted:
+def _checked(row: Extracted) -> Extracted:
     """The row, as a reject where it has no text."""
     is_blank = not (row.text and row.text.strip())
     if row.reason is None and not is_blank:
         return row
-    return _Extracted(
+    return Extracted(
         extractor=row.extractor,
         reason=row.reason or "no_text",
-        message=row.message or _NO_TEXT,
+        message=row.message or NO_TEXT,
         media_type=row.media_type,
         license=row.license,
         declared_language=row.declared_language,

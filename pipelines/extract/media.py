@@ -9,10 +9,16 @@ import re
 from typing import Final
 
 HTML_TYPES: Final = ("text/html", "application/xhtml+xml")
-ASKED_TYPES: Final = (*HTML_TYPES, "text/plain")
+PDF_TYPE: Final = "application/pdf"
+ASKED_TYPES: Final = (*HTML_TYPES, "text/plain", PDF_TYPE)
 """Media types that the stage extracts."""
 
 _SNIFF_BYTES: Final = 2048
+# Readers accept a header within the first 1,024 bytes (ISO 32000-1, Annex H.3, note 13). Behind
+# junk it counts only where an object follows, for pages and texts about PDF quote it too.
+_PDF_HEADER: Final = re.compile(rb"%PDF-\d\.\d")
+_PDF_HEADER_BYTES: Final = 1024
+_PDF_OBJECT: Final = re.compile(rb"\b\d+[ \r\n]+\d+[ \r\n]+obj\b")
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _MARKUP: Final = re.compile(
     rb"\s*(?:<\?xml[^>]*\?>\s*|<!--.*?-->\s*)*"
@@ -21,7 +27,7 @@ _MARKUP: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAGICS: Final = (
-    (b"%PDF-", "application/pdf"),
+    (b"%PDF-", PDF_TYPE),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
@@ -55,11 +61,23 @@ def sniff_media_type(data: bytes) -> str | None:
     for magic, media_type in _MAGICS:
         if data.startswith(magic):
             return media_type
+    if looks_like_pdf(data):
+        return PDF_TYPE
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     if not data or is_binary(data):
         return None
     return "text/html" if looks_like_html(data) else "text/plain"
+
+
+def looks_like_pdf(data: bytes) -> bool:
+    """Whether the bytes begin like a PDF, perhaps behind up to 1,024 bytes of junk."""
+    if data.startswith(b"%PDF-"):
+        return True
+    header = _PDF_HEADER.search(data, 0, _PDF_HEADER_BYTES)
+    if header is None or looks_like_html(data):
+        return False
+    return _PDF_OBJECT.search(data, header.end(), header.end() + _SNIFF_BYTES) is not None
 
 
 def looks_like_html(data: bytes) -> bool:
@@ -76,7 +94,7 @@ def is_binary(data: bytes) -> bool:
     UTF-16 and UTF-32 are full of NUL, so they are told by their byte order mark or by NUL being
     nearly all on one side.
     """
-    if any(data.startswith(magic) for magic, _ in _MAGICS):
+    if any(data.startswith(magic) for magic, _ in _MAGICS) or looks_like_pdf(data):
         return True
     head = data[: _SNIFF_BYTES * 4]
     if head.startswith(_BOMS) or utf16_of_nuls(head):

@@ -15,7 +15,12 @@ import pyarrow as pa
 
 from pipelines.extract.files import read_file
 from pipelines.extract.inputs import InputRange, ReadSettings
-from pipelines.extract.media import is_binary, looks_like_html
+from pipelines.extract.media import (
+    is_binary,
+    looks_like_html,
+    looks_like_pdf,
+    sniff_media_type,
+)
 from pipelines.extract.packing import CODECS, codec_of, unpack_all
 from pipelines.extract.rows import Record, to_batches
 from pipelines.extract.splits import split_points
@@ -33,6 +38,7 @@ _READERS: Final[dict[str, Callable[[InputRange, ReadSettings], Iterator[Record]]
     "parquet": read_parquet,
     "html": read_file,
     "text": read_file,
+    "pdf": read_file,
 }
 _ENDINGS: Final = {
     "warc": (".warc", ".arc", ".wat"),
@@ -41,6 +47,7 @@ _ENDINGS: Final = {
     "parquet": (".parquet",),
     "html": (".html", ".htm", ".xhtml"),
     "text": (".txt", ".text", ".md", ".rst"),
+    "pdf": (".pdf",),
 }
 _JSON_LINE: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*(?:\"|\})")
 _LOOK_BYTES: Final = 64 << 10
@@ -85,7 +92,7 @@ def _guarded(records: Iterator[Record], input_range: InputRange) -> Iterator[Rec
 def detect_format(name: str, head: bytes) -> str | None:
     """The input format of a file.
 
-    The bytes decide where they are plain (WARC, Parquet, binary, markup); what is mere text is
+    The bytes decide where they are plain (WARC, Parquet, PDF, binary, markup); what is mere text is
     what its ending says. gzip, Zstandard, LZ4 and bzip2 are looked through.
 
     Args:
@@ -106,13 +113,18 @@ def detect_format(name: str, head: bytes) -> str | None:
         return "wet" if by_name == "wet" else "warc"
     if not inner or by_name in ("warc", "wet", "parquet"):
         return by_name  # broken at its first byte: its reader says how
+    if looks_like_pdf(inner):
+        return "pdf"
     if is_binary(inner):
-        return None
+        # A damaged PDF is a reject of its reader; a picture with that ending is a picture.
+        return "pdf" if by_name == "pdf" and sniff_media_type(inner) is None else None
     if by_name in ("jsonl", "html", "text"):
         return by_name
     if _JSON_LINE.match(inner) and name.endswith(".json"):
         return "jsonl" if _is_one_object_a_line(inner) else None
-    return "html" if looks_like_html(inner) else None
+    if looks_like_html(inner):
+        return "html"
+    return "pdf" if by_name == "pdf" else None
 
 
 def _format_of_ending(name: str) -> str | None:

@@ -33,5 +33,5 @@ def read_texts(path: str) -> Iterator[str]:
         )
         for batch in read_span(span, read_settings(source, settings)):
             asked = batch.filter(pc.equal(batch.column("outcome"), ASKED))
-            extracted = extract_records(asked, engine=settings.html_engine)
+            extracted = extract_records(asked, settings=settings)
             yield from extracted.column("text").drop_null().to_pylist()

@@ -7,9 +7,14 @@ from pipelines.workspace.workspace import Workspace
 
 
 def pinned_generations(workspace: Workspace, folders: Iterable[str]) -> set[str]:
-    """`job@fp` of documents, labels, clusters, tallies and shards that these plans need."""
-    pinned: set[str] = set()
+    """`job@fp` of crawls, documents, labels, clusters, tallies and shards that these plans need.
+
+    A crawl is always among them: what was fetched once may not be there to be fetched again.
+    """
     plans = [read_plan(workspace, folder) for folder in folders]
+    if not plans:
+        return set()
+    pinned: set[str] = set()
     for plan in plans:
         for pins in plan.pins.sources.values():
             pinned |= {pins.documents, *pins.labels.values()}
@@ -20,6 +25,9 @@ def pinned_generations(workspace: Workspace, folders: Iterable[str]) -> set[str]
     pinned |= {plan.generation.name for plan in plans}
     for name in workspace.ledger.generations():
         job = name.split("@")[0]
+        if job.startswith("crawl"):
+            pinned.add(name)
+            continue
         try:
             payload = workspace.ledger.payload(name)
         except FileNotFoundError:

@@ -7,6 +7,7 @@ read here; texts are the business of `samples`.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from pipelines.mix.plan import read_plan
 from pipelines.report.facts import Check, JobTime, LabelFacts, Losses, RunFacts, SourceFacts
 from pipelines.report.stages import stage_checks, stage_facts, tally_name
-from pipelines.run_record import PATH, RunRecord, read_run_record
+from pipelines.run_record import RunRecord, read_run_record
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.workspace import Workspace
 
@@ -35,6 +36,7 @@ def gather(workspace: Workspace) -> RunFacts:
         LookupError: No run came to its end here.
     """
     record = read_run_record(workspace)
+    ended = datetime.fromisoformat(record.finished_at)
     entries = {
         source: workspace.ledger.entries(name, source) for source, name in record.extract.items()
     }
@@ -62,7 +64,7 @@ def gather(workspace: Workspace) -> RunFacts:
     crawled = _losses(_flat(crawl), _CRAWL, ("reasons",)) if crawl else None
     return RunFacts(
         corpus=record.corpus,
-        finished_at=_finished_at(workspace),
+        finished_at=f"{ended:%Y-%m-%d %H:%M} UTC",
         code=tuple(sorted({entry.code for entry in all_entries if entry.code})),
         models=record.models,
         tokenizer=_tokenizer(record),
@@ -233,15 +235,6 @@ def _tokenizer(record: RunRecord) -> str:
     pieces = [piece for piece in record.tokenizer.split("/") if piece]
     name = "/".join(pieces[-1:]) if pieces else "none"
     return f"{name} ({record.tokenizer_fingerprint[:8]})"
-
-
-def _finished_at(workspace: Workspace) -> str:
-    """When run.json was written, by the storage's own clock."""
-    try:
-        moment = workspace.storage.fs.modified(workspace.storage.path(PATH))
-    except NotImplementedError:  # not every file system keeps times
-        return ""
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _crawl_checks(crawl: Losses | None, read: int) -> list[Check]:

@@ -35,6 +35,7 @@ EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "tally": (("judged", "eligible", "not_eligible"),),
     "shards": (("tokens", "document_tokens", "eod", "padding", "cut_tokens"),),
     "crawl": (("asked", "fetched", "not_fetched"),),
+    "crawl.frontier": (("candidates", "planned", "waiting", "over_max_pages"),),
 }
 # Job -> what the rows of its files must be, by kind of file; without the file the count is zero.
 FOOTERS: Final[dict[str, dict[str, str]]] = {
@@ -45,6 +46,7 @@ FOOTERS: Final[dict[str, dict[str, str]]] = {
     },
     "annotate": {"labels": "rows"},
     "deduplicate": {"labels": "rows"},
+    "crawl": {"fetches": "rows", "links": "links"},
 }
 _PARQUET: Final = ".parquet"
 

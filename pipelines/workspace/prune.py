@@ -11,7 +11,19 @@ from typing import Final
 from pipelines.workspace.workspace import Workspace
 
 # Folders that hold committed data files; the others are not pruned by file.
-_DATA: Final = ("documents", "labels", "rejects", "clusters", "mixtures", "shards", "tmp")
+_DATA: Final = (
+    "raw",
+    "fetches",
+    "links",
+    "frontier",
+    "documents",
+    "labels",
+    "rejects",
+    "clusters",
+    "mixtures",
+    "shards",
+    "tmp",
+)
 _PLAN: Final = "/plan.json"
 
 

@@ -272,8 +272,8 @@ def test_annotator_slices_and_concatenation_give_the_same_rows() -> None:
 def test_annotator_columns_are_as_declared() -> None:
     batch = annotate([PROSE], ["eng_Latn"])
     assert batch.schema == Heuristics.columns
-    assert batch.schema.names[:2] == ["quality_keep", "quality_reason"]
-    assert batch.schema.names[2:] == [name for name, _ in SIGNALS]
+    assert batch.schema.names[:3] == ["quality_keep", "quality_reason", "quality_score"]
+    assert batch.schema.names[3:] == [name for name, _ in SIGNALS]
     assert Heuristics().model_files()[0].is_file()
 
 

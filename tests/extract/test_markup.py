@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipelines.config import ExtractConfig
 from pipelines.extract import engines
 from pipelines.extract.markup import extract_records
 from pipelines.extract.rows import Record, to_batches
@@ -43,7 +44,9 @@ def asked(payload: bytes | None = None, **fields: Any) -> Record:  # noqa: ANN40
 
 def extract(*records: Record, engine: str) -> list[dict[str, Any]]:
     batch = pa.Table.from_batches(list(to_batches(records))).combine_chunks().to_batches()[0]
-    extracted = extract_records(batch, engine=engine)
+    extracted = extract_records(
+        batch, settings=ExtractConfig.model_validate({"html_engine": engine})
+    )
     assert extracted.schema == EXTRACTED
     assert extracted.num_rows == len(records)
     return [row | {"meta": dict(row["meta"] or [])} for row in extracted.to_pylist()]
@@ -227,7 +230,7 @@ def test_tidy_leaves_inner_blanks_indents_and_emoji() -> None:
 def test_unknown_engine_says_which_there_are() -> None:
     (batch,) = to_batches([asked(b"x")])
     with pytest.raises(ValueError, match="choose one of trafilatura, trafilatura-fast, resili"):
-        extract_records(batch, engine="lynx")
+        extract_records(batch, settings=ExtractConfig.model_construct(html_engine="lynx"))
 
 
 def _no_rows() -> pa.RecordBatch:
@@ -237,4 +240,4 @@ def _no_rows() -> pa.RecordBatch:
 
 @pytest.mark.parametrize("make", [_no_rows])
 def test_no_records_give_no_rows(make: Callable[[], pa.RecordBatch]) -> None:
-    assert extract_records(make(), engine="resiliparse").num_rows == 0
+    assert extract_records(make(), settings=ExtractConfig(html_engine="resiliparse")).num_rows == 0

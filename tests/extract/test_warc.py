@@ -156,7 +156,7 @@ def test_what_is_not_asked_for_says_why(tmp_path: Path) -> None:
         record("warcinfo", None, "software: x\r\n"),
         record("metadata", "http://a.example/", "via: y\r\n"),
         response("http://a.example/gone", "<p>404</p>", status="404 Not Found"),
-        response("http://a.example/p", b"%PDF-1.7", content_type="application/pdf"),
+        response("http://a.example/p", b"\x89PNG\r\n\x1a\n", content_type="image/png"),
         response("http://a.example/robots.txt", "User-agent: *", content_type="text/plain"),
         record("resource", "metadata://gnu.org/log", "wget", warc_content_type="text/plain"),
     ]
@@ -164,10 +164,39 @@ def test_what_is_not_asked_for_says_why(tmp_path: Path) -> None:
         (None, "warc_warcinfo"),
         ("http://a.example/", "warc_metadata"),
         ("http://a.example/gone", "http_status_404"),
-        ("http://a.example/p", "media_type:application/pdf"),
+        ("http://a.example/p", "media_type:image/png"),
         ("http://a.example/robots.txt", "robots_txt"),
         ("metadata://gnu.org/log", "crawler_log"),
     ]
+
+
+PDF = b"%PDF-1.4\n1 0 obj <</Type/Catalog>> endobj\n"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "media_type"),
+    [
+        ("application/pdf", PDF, "application/pdf"),
+        ("application/x-download", PDF, "application/pdf"),
+        ("image/png", b"\r\n junk " + PDF, "application/pdf"),
+        ("text/html", PDF, "application/pdf"),
+        ("application/octet-stream", PDF, "application/pdf"),
+        ("application/pdf", b"\x00\x01 damaged", "application/pdf"),
+        ("application/pdf", b"<html><p>Not found: x.pdf</p></html>", "text/html"),
+        ("text/html", b"<html><p>%PDF-1.4 begins a PDF, then 1 0 obj</p></html>", "text/html"),
+        ("text/plain", b"A text on %PDF-1.4 headers", "text/plain"),
+    ],
+)
+def test_pdf_is_told_by_its_bytes(
+    tmp_path: Path, content_type: str, body: bytes, media_type: str
+) -> None:
+    (row,) = read(tmp_path, response("http://a.example/x", body, content_type=content_type))
+    assert (row["outcome"], row["media_type"], row["payload"]) == ("asked", media_type, body)
+
+
+def test_text_that_quotes_a_pdf_header_under_another_type_is_not_asked_for(tmp_path: Path) -> None:
+    member = response("http://a.example/x", b"body { x: '%PDF-1.4' }", content_type="text/css")
+    assert outcomes(read(tmp_path, member)) == [("http://a.example/x", "media_type:text/css")]
 
 
 def test_wet_conversion_gives_text_language_and_digest(tmp_path: Path) -> None:

@@ -79,7 +79,12 @@ def test_extract_every_record_is_somewhere(done: RunResult) -> None:
             for name, count in entry.counts.items():
                 sums[name] = sums.get(name, 0) + count
             reasons |= entry.detail["rejects"] | entry.detail["not_asked"]
-    assert sums == {"records": 19, "documents": 15, "rejects": 3, "not_asked": 1}
+    assert {name: count for name, count in sums.items() if count} == {
+        "records": 19,
+        "documents": 15,
+        "rejects": 3,
+        "not_asked": 1,
+    }
     assert reasons == {"empty_file": 1, "invalid_json": 1, "empty_text": 1, "unknown_format": 1}
 
 

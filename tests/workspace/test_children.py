@@ -57,3 +57,19 @@ def test_map_sliced_batch_sends_its_rows_only(children: Children) -> None:
     (batch,) = batches(["a", "b", "c", "d"])
     (found,) = children.map(upper, [batch.slice(1, 2)], failed)
     assert found.column("said").to_pylist() == ["B", "C"]
+
+
+def test_map_extra_time_is_added_to_the_limit(children: Children) -> None:
+    messages = []
+
+    def note(record: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
+        messages.append(message)
+        return failed(record, reason, message)
+
+    found = children.map(upper, batches(["hang"]), note, extra_s=lambda batch: batch.num_rows / 4)
+    assert [batch.column("said").to_pylist() for batch in found] == [["hang: timed_out"]]
+    assert messages == ["took longer than 1.25 s"]
+
+
+def test_map_batch_without_rows_keeps_its_place(children: Children) -> None:
+    assert said(children, ["a"], [], ["b"], []) == [["A"], [], ["B"], []]

@@ -1,0 +1,1 @@
+"""The `domain` labels: topic and format of a text."""

@@ -1,0 +1,215 @@
+"""Extraction in child processes: chunks of records in, their EXTRACTED rows out, in order.
+
+Pages and texts travel in chunks; a PDF travels alone and goes through two steps. Its text layers
+are read in one call (milliseconds a page). Its pages that are pictures follow as tasks, one a page
+(seconds each), and take the places that were kept for them. So one large scan uses all children, a
+page that hangs costs a page, the time that a call may take can be short, and pages of HTML between
+two PDFs wait for a place in the queue and never for a whole scan.
+"""
+
+import functools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.config import ExtractConfig
+from pipelines.extract.extracted import Extracted, to_batch
+from pipelines.extract.markup import extract_records
+from pipelines.extract.media import PDF_TYPE
+from pipelines.extract.pdf.joining import joined
+from pipelines.extract.pdf.schema import (
+    REJECTED,
+    SCAN,
+    SCAN_TASK,
+    Page,
+    PdfPages,
+    pages_batch,
+    pdf_batch,
+    read_pages,
+    read_pdfs,
+)
+from pipelines.workspace.children import Children
+
+# What honest work can take on a slow, busy machine; a call that exceeds it hangs. Here a text layer
+# takes 2-70 ms a page and OCR 2-45 s (a newspaper of 750 lines).
+_TEXT_PAGE_S: Final = 0.1
+_SCAN_S: Final = 240.0
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Records under way."""
+
+    records: pa.RecordBatch
+    extracted: pa.RecordBatch | None = None
+    found: PdfPages | None = None
+    """Of a PDF, in place of `extracted`: its text layers."""
+    seen: list[Page] = field(default_factory=list)
+    num_tasks: int = 1
+    """Results that are still to come: a page each, or one that is empty."""
+
+
+def extract_in_children(
+    chunks: Iterable[pa.RecordBatch], children: Children, settings: ExtractConfig
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """Extracts chunks of records; of a chunk with a PDF in it, that is the only row.
+
+    Yields:
+        (records, their EXTRACTED rows) for each chunk, in order.
+    """
+    given: deque[_Chunk] = deque()
+    under_way: deque[_Chunk] = deque()
+
+    def remembered() -> Iterator[pa.RecordBatch]:
+        for chunk in chunks:
+            given.append(_Chunk(chunk))
+            yield chunk
+
+    def tasks() -> Iterator[pa.RecordBatch]:
+        first_step = children.map(
+            functools.partial(read_chunk, settings=settings),
+            remembered(),
+            _failed_chunk,
+            extra_s=lambda chunk: _TEXT_PAGE_S * settings.pdf.max_pages * is_pdf(chunk),
+        )
+        for result in first_step:
+            under_way.append(chunk := given.popleft())
+            yield from _tasks(chunk, result)
+
+    second_step = children.map(
+        functools.partial(read_scans, settings=settings),
+        tasks(),
+        _failed_scan,
+        extra_s=lambda _: _SCAN_S,
+    )
+    for result in second_step:
+        chunk = under_way[0]
+        chunk.seen += read_pages(result)
+        chunk.num_tasks -= 1
+        if not chunk.num_tasks:
+            under_way.popleft()
+            yield chunk.records, _finished(chunk, settings)
+
+
+def is_pdf(records: pa.RecordBatch) -> bool:
+    """Whether there is a PDF among the records."""
+    return bool(pc.any(_are_pdf(records)).as_py())
+
+
+def _are_pdf(records: pa.RecordBatch) -> pa.BooleanArray:
+    """bool[num_records]; a text that came from a PDF elsewhere is none."""
+    has_bytes = records.column("payload").is_valid()
+    return pc.and_(has_bytes, pc.fill_null(pc.equal(records.column("media_type"), PDF_TYPE), False))
+
+
+def read_chunk(records: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBatch:
+    """The first step, in a child: EXTRACTED rows, or the PDF_PAGES row of a PDF."""
+    if not is_pdf(records):
+        return extract_records(records, settings=settings)
+    from pipelines.extract.pdf.document import read_layered_pages
+
+    payloads = records.column("payload").to_pylist()
+    return pdf_batch([read_layered_pages(payload, settings.pdf) for payload in payloads])
+
+
+def read_scans(tasks: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBatch:
+    """The second step, in a child: PAGE rows of SCAN_TASK rows."""
+    if not tasks.num_rows:
+        return pages_batch([])
+    from pipelines.extract.pdf.document import read_scan
+
+    columns = (tasks.column(name).to_pylist() for name in ("payload", "page"))
+    rows = zip(*columns, strict=True)
+    return pages_batch([read_scan(payload, page, settings.pdf) for payload, page in rows])
+
+
+def _tasks(chunk: _Chunk, result: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """What is left to do for a chunk; one empty task where that is nothing, to keep the order."""
+    if not is_pdf(chunk.records):
+        chunk.extracted = result
+        yield _task_batch(None, [])
+        return
+    (chunk.found,) = read_pdfs(result)
+    scans = [page.page for page in chunk.found.pages if page.outcome == SCAN]
+    chunk.num_tasks = max(1, len(scans))
+    payload = chunk.records.column("payload")[0].as_py()
+    if not scans:
+        yield _task_batch(None, [])
+    for number in scans:
+        yield _task_batch(payload, [number])
+
+
+def _task_batch(payload: bytes | None, numbers: list[int]) -> pa.RecordBatch:
+    rows = [{"payload": payload, "page": number} for number in numbers]
+    return pa.RecordBatch.from_pylist(rows, schema=SCAN_TASK)
+
+
+def _finished(chunk: _Chunk, settings: ExtractConfig) -> pa.RecordBatch:
+    if chunk.extracted is not None:
+        return chunk.extracted
+    assert chunk.found is not None
+    return to_batch([joined(chunk.found, chunk.seen, settings.pdf)])
+
+
+def _failed_chunk(record: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
+    """The row of a record that killed its children; of a PDF no page is known."""
+    if is_pdf(record):
+        return pdf_batch([PdfPages(reason=reason, message=message, meta={})])
+    return to_batch([Extracted(extractor=None, reason=reason, message=message)])
+
+
+def _failed_scan(task: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
+    """The row of a page that killed its children."""
+    number = task.column("page")[0].as_py()
+    return pages_batch([Page(page=number, outcome=REJECTED, reason=reason, message=message)])
+
+
+def regroup(
+    batches: Iterable[pa.RecordBatch], max_rows: int, max_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Regroups batches, the many tiny ones of a folder or the few large ones of a WARC.
+
+    Yields:
+        The same rows in the same order; every PDF is a chunk of its own.
+    """
+    pending: list[pa.RecordBatch] = []
+    rows = size = 0
+    for piece in _pieces(batches, max_rows):
+        is_alone = is_pdf(piece)
+        is_full = rows + piece.num_rows > max_rows or size + piece.nbytes > max_bytes
+        if pending and (is_full or is_alone):
+            yield _one_batch(pending)
+            pending, rows, size = [], 0, 0
+        if is_alone:
+            yield piece
+            continue
+        pending.append(piece)
+        rows, size = rows + piece.num_rows, size + piece.nbytes
+    if pending:
+        yield _one_batch(pending)
+
+
+def _pieces(batches: Iterable[pa.RecordBatch], max_rows: int) -> Iterator[pa.RecordBatch]:
+    """Slices of at most so many rows; those with a PDF have one."""
+    for batch in batches:
+        if is_pdf(batch):
+            start = 0
+            for row in pc.indices_nonzero(_are_pdf(batch)).to_pylist():
+                yield from _sliced(batch.slice(start, row - start), max_rows)
+                yield batch.slice(row, 1)
+                start = row + 1
+            batch = batch.slice(start)
+        yield from _sliced(batch, max_rows)
+
+
+def _sliced(batch: pa.RecordBatch, max_rows: int) -> Iterator[pa.RecordBatch]:
+    for start in range(0, batch.num_rows, max_rows):
+        yield batch.slice(start, max_rows)
+
+
+def _one_batch(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
