@@ -92,7 +92,8 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
     annotate = {name: AnnotateJob(job.generation, specs) for name, job in extract.items()}
     run.per_part(extract, annotate, keys)
     signatures = {name: _set_of(job, "signatures") for name, job in annotate.items()}
-    duplicates = run.deduplicate(signatures, keys)
+    minhash = {name: _set_of(job, "minhash") for name, job in annotate.items()}
+    duplicates = run.deduplicate(signatures, keys, minhash)
     result = RunResult(
         workspace=workspace,
         sources=sources,

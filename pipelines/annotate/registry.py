@@ -24,6 +24,7 @@ BUILTIN: Final = {
     "domain": "annotators.domain.annotator:Domain",
     "contamination": "annotators.contamination.annotator:Contamination",
     "length": "pipelines.annotate.length:Length",
+    "minhash": "pipelines.deduplicate.signatures:MinHash",
     "pii": "annotators.pii.annotator:Pii",
     "signatures": "pipelines.deduplicate.signatures:Signatures",
 }
@@ -67,7 +68,7 @@ def specs_of(config: CorpusConfig) -> tuple[AnnotatorSpec, ...]:
     """
     wanted: list[tuple[str, dict[str, Any]]] = [("length", {"tokenizer": config.tokenizer})]
     benchmarks = [one.model_dump(mode="json") for one in config.benchmarks]
-    wanted += [("signatures", {}), ("contamination", {"benchmarks": benchmarks})]
+    wanted += [("signatures", {}), ("minhash", {}), ("contamination", {"benchmarks": benchmarks})]
     for item in config.annotators:
         wanted += [(item, {})] if isinstance(item, str) else list(item.items())
     specs = [_spec(name, options) for name, options in wanted]

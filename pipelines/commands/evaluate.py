@@ -89,3 +89,44 @@ def evaluate_html_command(
             f"{one.precision:>11.4f}{one.recall:>8.4f}{one.f1:>8.4f}{accuracy:>10}"
             f"{one.pages_per_s:>9.1f}"
         )
+
+
+@app.command("documents")
+def evaluate_documents_command(
+    data: Annotated[Path, typer.Option(help="Folder that holds documents/ with PDFs and gold.")],
+    engines: Annotated[
+        str, typer.Option(help="Engines side by side, separated by commas.")
+    ] = "pdf-inspector",
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="At most so many pages of each set.")
+    ] = None,
+) -> None:
+    """Measure text layers against facts about pages, and OCR against transcriptions."""
+    from pipelines.extract.documents_evaluation import evaluate_documents, render_documents
+
+    names = [name.strip() for name in engines.split(",")]
+    typer.echo(render_documents(evaluate_documents(data, names, sample)))
+
+
+@app.command("near-duplicates")
+def evaluate_near_duplicates_command(
+    data: Annotated[Path, typer.Option(help="Folder that holds neardup/ with pairs.")],
+) -> None:
+    """Measure recall by similarity, and precision, of near-duplicates."""
+    from pipelines.deduplicate.evaluation import evaluate_near_duplicates
+
+    typer.echo(evaluate_near_duplicates(data).to_text())
+
+
+@app.command("decontamination")
+def evaluate_decontamination_command(
+    data: Annotated[Path, typer.Option(help="Folder with decontamination/, text/ and labels/.")],
+    items: Annotated[int, typer.Option(min=1, help="Items planted of each benchmark.")] = 50,
+) -> None:
+    """Measure how many planted benchmark items are found, and what is flagged without any."""
+    from annotators.contamination.evaluation import (
+        evaluate_decontamination,
+        render_decontamination,
+    )
+
+    typer.echo(render_decontamination(evaluate_decontamination(data, items_per_benchmark=items)))

@@ -32,6 +32,9 @@ EQUATIONS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Job -> terms, the first being the sum of the others, of one entry."""
 
+_Place = tuple[int, int, int]
+"""Position of the source, part, row."""
+
 _RECOUNTED: Final = 32  # near-duplicates of one part whose texts are compared again
 
 
@@ -121,28 +124,32 @@ def label_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
         return
     generation = f"{entry.job}@{entry.fp}"
     payload = workspace.ledger.payload(generation)
-    representatives = _representatives(workspace.url, _stars(payload))
-    if not representatives:
+    heads = _representatives(workspace.url, _stars(payload))
+    if not heads:
         return  # pruned
+    path = entry.file("labels").path
     labels = read_table(workspace.storage, entry.file("labels"))
     rows = np.flatnonzero(pc.equal(labels.column("duplicate_role"), NEAR_DUPLICATE).to_numpy())
     rows = rows[:: max(1, len(rows) // _RECOUNTED)]
-    sources = sorted(payload["inputs"])
-    for row in rows.tolist():
-        label = labels.slice(row, 1).to_pylist()[0]
-        place = representatives.get(label["cluster"])
-        if place is None:
-            yield f"{entry.file('labels').path}: row {row} is in a cluster that was not found"
-            continue
-        source, part, other = place
-        head = workspace.ledger.get(generation, sources[source], part)
-        texts = [_text(workspace, entry, row), _text(workspace, head, other)]
-        sets = shingle_sets(pa.array(texts, pa.large_string()))
-        found = float(np.float32(jaccards(sets, np.array([0]), np.array([1]))[0]))
-        if found != label["jaccard"] or found < payload["near"]["threshold"]:
+    some = labels.take(pa.array(rows)).to_pylist()
+    lost = [row for row, label in zip(rows, some, strict=True) if label["cluster"] not in heads]
+    for row in lost:
+        yield f"{path}: row {row} is in a cluster that was not found"
+    if lost:
+        return
+    places = [heads[label["cluster"]] for label in some]
+    texts = [
+        *_texts(workspace, entry, rows.tolist()),
+        *_texts_at_places(workspace, generation, sorted(payload["inputs"]), places),
+    ]
+    sets = shingle_sets(pa.array(texts, pa.large_string()))
+    half = np.arange(len(rows))
+    found = jaccards(sets, half, half + len(rows)).astype(np.float32)
+    for row, label, jaccard in zip(rows, some, found.tolist(), strict=True):
+        if jaccard != label["jaccard"] or jaccard < np.float32(payload["near"]["threshold"]):
             yield (
-                f"{entry.file('labels').path}: row {row} has a jaccard of {label['jaccard']} with "
-                f"its representative, and their texts one of {found}"
+                f"{path}: row {row} has a jaccard of {label['jaccard']} with its representative, "
+                f"and their texts one of {jaccard}"
             )
 
 
@@ -154,17 +161,29 @@ def _stars(payload: dict[str, Any]) -> str:
     return found[0] if found else ""
 
 
-def _text(workspace: Workspace, entry: Entry, row: int) -> str:
+def _texts_at_places(
+    workspace: Workspace, generation: str, sources: Sequence[str], places: Sequence[_Place]
+) -> list[str]:
+    """The texts at some places, each part read once."""
+    texts: dict[_Place, str] = {}
+    for source, part in sorted({place[:2] for place in places}):
+        rows = sorted({place[2] for place in places if place[:2] == (source, part)})
+        entry = workspace.ledger.get(generation, sources[source], part)
+        for row, text in zip(rows, _texts(workspace, entry, rows), strict=True):
+            texts[source, part, row] = text
+    return [texts[place] for place in places]
+
+
+def _texts(workspace: Workspace, entry: Entry, rows: Sequence[int]) -> list[str]:
     (path,) = entry.inputs
     documents = FileRef(kind="documents", path=path, sha256="", bytes=0, rows=0)
-    (text,) = texts_at(workspace.storage, documents, np.array([row]))
-    found: str = text[0].as_py()
-    return found
+    batches = texts_at(workspace.storage, documents, np.array(rows))
+    return [text for batch in batches for text in batch.to_pylist()]
 
 
 @functools.lru_cache(maxsize=1)
-def _representatives(url: str, generation: str) -> dict[bytes, tuple[int, int, int]]:
-    """Cluster -> place of its representative: position of the source, part, row."""
+def _representatives(url: str, generation: str) -> dict[bytes, _Place]:
+    """Cluster -> place of its representative."""
     workspace = Workspace(url)
     found = {}
     for entry in workspace.ledger.entries(generation, PARTITIONS):

@@ -20,13 +20,20 @@ is that of the file and whose bidirectional text is logical.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import pypdfium2 as pdfium
 
 from pipelines.extract.pdf.opening import PdfFile, image_share, rewritten
-from pipelines.extract.pdf.order import are_woven, flowing_text, placed_lines, runs_backwards
+from pipelines.extract.pdf.order import (
+    PlacedLine,
+    are_woven,
+    flowing_text,
+    placed_lines,
+    runs_backwards,
+)
 from pipelines.extract.pdf.page_text import join_lines, spell_out
 from pipelines.extract.pdf.schema import PICTURE
 from pipelines.extract.pdf.versions import engine_version, pdfium_version
@@ -116,20 +123,21 @@ def _read_pymupdf(pdf: PdfFile, num_pages: int) -> list[Layer]:
 
 
 def _judged(pdf: PdfFile, number: int, layer: Layer) -> Layer:
-    layer = replace(layer, text=spell_out(layer.text))
     if layer.flaw is not None:
         # PDFium knows more encodings, and reads what another left out.
-        layer = replace(layer, text=_reread(pdf, number), reader=pdfium_version())
-        if layer.flaw != "no_text_layer" or not layer.text:
+        text = _sound_text(placed_lines(pdf, number))
+        layer = replace(layer, text=text, reader=pdfium_version())
+        if layer.flaw != "no_text_layer" or not text:
             return layer
+    if is_garbled(layer.text):
+        return replace(layer, text="", flaw="garbled_text")
+    layer = replace(layer, text=spell_out(layer.text), flaw=None)
     num_chars = len("".join(layer.text.split()))
     if num_chars == 0:
         return replace(layer, text="", flaw="no_text_layer")
-    if is_garbled(layer.text):
-        return replace(layer, text="", flaw="garbled_text")
     if num_chars < _FEW_CHARS and _picture_share(pdf, number) >= _PICTURE_SHARE:
         return replace(layer, flaw=PICTURE)
-    return _in_order(pdf, number, replace(layer, flaw=None))
+    return _in_order(pdf, number, layer)
 
 
 def is_garbled(text: str) -> bool:
@@ -156,12 +164,14 @@ def _in_order(pdf: PdfFile, number: int, layer: Layer) -> Layer:
     lines = placed_lines(pdf, number)
     if not backwards and not are_woven(layer.text, lines):
         return layer
-    text = spell_out(flowing_text(lines))
-    if not text.strip() or is_garbled(text) or runs_backwards(text):
+    text = _sound_text(lines)
+    if not text:
         return replace(layer, text="", flaw="reversed_text") if backwards else layer
     return replace(layer, text=text, reader=pdfium_version())
 
 
-def _reread(pdf: PdfFile, number: int) -> str:
-    text = spell_out(flowing_text(placed_lines(pdf, number)))
-    return "" if is_garbled(text) or runs_backwards(text) else text
+def _sound_text(lines: Sequence[PlacedLine]) -> str:
+    """Text of lines as PDFium gives them; empty where that is garbled, backwards or blank."""
+    text = flowing_text(lines)
+    is_sound = text.strip() and not is_garbled(text) and not runs_backwards(text)
+    return spell_out(text) if is_sound else ""

@@ -22,7 +22,12 @@ _LIGATURES: Final = {
     0xFB05: "st",
     0xFB06: "st",
 }
+# Codes that fonts without a mapping leave behind; a text layer has no other use for them.
+_CONTROLS: Final = dict.fromkeys(
+    [*(c for c in range(32) if c not in (9, 10)), 0x7F, 0xFFFE, 0xFFFF]
+)
 _SOFT_HYPHEN: Final = "\u00ad"
+_SPELLING: Final[dict[int, str | None]] = {**_LIGATURES, **_CONTROLS, 0xAD: None}
 # CJK ideographs, kana, and their punctuation: written without spaces, so lines join without one.
 _SOLID: Final = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _BROKEN_WORD: Final = re.compile(
@@ -76,8 +81,8 @@ def _joined(text: str, line: str, *, runs_on: bool) -> str:
 
 
 def spell_out(text: str) -> str:
-    """The text with letters for Latin ligatures, and without soft hyphens."""
-    return text.translate(_LIGATURES).replace(_SOFT_HYPHEN, "")
+    """The text with letters for Latin ligatures, without soft hyphens and control characters."""
+    return text.translate(_SPELLING)
 
 
 def join_pages(pages: Sequence[str]) -> str:
