@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.annotate.registry import BUILTIN, AnnotatorSpec
+from pipelines.deduplicate.warm import warm as warm_deduplication
 from pipelines.workspace.fingerprints import canonical_json
 
 _QUOTED = "A question of a benchmark that is long enough to be found in a document that quotes it"
@@ -39,3 +40,4 @@ def _benchmark() -> dict[str, str]:
 
 if __name__ == "__main__":
     warm()
+    warm_deduplication()

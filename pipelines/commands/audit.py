@@ -24,6 +24,7 @@ def audit_command(
     from rich.table import Table
 
     from pipelines.crawl.check import check_crawl
+    from pipelines.deduplicate.check import cluster_faults, label_faults
     from pipelines.extract.recount import recount_faults
     from pipelines.mix.check import tally_faults, unfinished
     from pipelines.shards.check import shard_faults
@@ -36,10 +37,12 @@ def audit_command(
         sample=sample,
         deep_checks={
             "crawl": check_crawl,
+            "deduplicate": label_faults,
             "extract": recount_faults,
             "tally": tally_faults,
             "shards": shard_faults,
         },
+        across_parts=[cluster_faults],
     )
     try:
         report.notes += unfinished(opened)

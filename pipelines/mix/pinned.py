@@ -21,6 +21,8 @@ def pinned_generations(workspace: Workspace, folders: Iterable[str]) -> set[str]
     whole = {plan.generation.full for plan in plans}
     tallies = {plan.generation.payload["tally"] for plan in plans}
     labels = {name for name in pinned if name.startswith("deduplicate@")}
+    for name in labels:
+        pinned |= set(workspace.ledger.payload(name).get("evidence", ()))
     contents = {workspace.ledger.payload(name)["contents"] for name in labels}
     pinned |= {plan.generation.name for plan in plans}
     for name in workspace.ledger.generations():

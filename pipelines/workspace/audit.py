@@ -32,6 +32,10 @@ EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "annotate": (("documents", "rows"),),
     "deduplicate": (("documents", "rows"),),
     "deduplicate.clusters": (),
+    "near_duplicates.candidates": (),
+    "near_duplicates.shingles": (),
+    "near_duplicates.pairs": (("pairs", "similar", "different"),),
+    "near_duplicates.clusters": (("texts_in_pairs", "alone", "representative", "near_duplicate"),),
     "tally": (("judged", "eligible", "not_eligible"),),
     "shards": (("tokens", "document_tokens", "eod", "padding", "cut_tokens"),),
     "crawl": (("asked", "fetched", "not_fetched"),),
@@ -74,6 +78,9 @@ class AuditReport:
 DeepCheck = Callable[[Workspace, Entry], Iterable[str]]
 """Recounts what one entry says from its files or its inputs; gives faults."""
 
+AcrossParts = Callable[[Workspace, str, Sequence[Entry]], Iterable[str]]
+"""Checks all entries of one generation together; gives faults."""
+
 
 def audit(
     workspace: Workspace,
@@ -81,6 +88,7 @@ def audit(
     sample: float = 1.0,
     seed: int = 0,
     deep_checks: Mapping[str, DeepCheck] | None = None,
+    across_parts: Sequence[AcrossParts] = (),
 ) -> AuditReport:
     """Checks a workspace.
 
@@ -90,6 +98,7 @@ def audit(
             footers and existence are always checked for all.
         seed: Chooses the sample.
         deep_checks: Job -> recount of one of its entries, done for the sample.
+        across_parts: Checks of a whole generation, beside those of this module.
 
     Returns:
         The report; the workspace is sound when `faults` is empty.
@@ -115,8 +124,9 @@ def audit(
             if deep and check and not found:
                 found += _recount(workspace, entry, check, report)
             report.faults += found
-        whole = partial(_across_parts, workspace, generation, entries)
-        report.faults += _guarded(whole, generation)
+        for check_all in (_across_parts, *across_parts):
+            whole = partial(check_all, workspace, generation, entries)
+            report.faults += _guarded(whole, generation)
     report.faults += _input_faults(workspace)
     return report
 

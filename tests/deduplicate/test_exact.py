@@ -96,13 +96,14 @@ def test_labels_of_rows_without_decision_are_alone() -> None:
         "cluster": key(9),
         "cluster_size": 2,
         "duplicate_role": "duplicate",
+        "jaccard": 0.875,
     }
     labels = labels_of(ids, pa.Table.from_pylist([decision], schema=DECISION)).to_pylist()
     assert [row["id"] for row in labels] == [key(1), key(2), key(3)]
     assert [row["duplicate_role"] for row in labels] == ["alone", "duplicate", "alone"]
     assert [row["cluster"] for row in labels] == [None, key(9), None]
     assert [row["cluster_size"] for row in labels] == [1, 2, 1]
-    assert [row["jaccard"] for row in labels] == [None, 1.0, None]
+    assert [row["jaccard"] for row in labels] == [None, 0.875, None]
 
 
 def test_members_carry_place_and_keys() -> None:
@@ -113,3 +114,13 @@ def test_members_carry_place_and_keys() -> None:
     batch = members(signatures, source=2, part=3)
     assert batch.to_pylist() == [member(6, 4, 2, 3, 0), member(6, 5, 2, 3, 1)]
     assert np.diff(partition_of(batch.column("text_hash"), 7)).tolist() == [0]
+
+
+def test_members_without_a_hash_equal_only_their_own_record() -> None:
+    signatures = pa.table(
+        {"id": pa.array([key(4), key(5), key(5)], pa.binary(16)),
+         "text_hash": pa.array([None, None, None], pa.binary(16))}
+    )  # fmt: skip
+    table = find_clusters(pa.Table.from_batches([members(signatures, source=0, part=0)]))
+    assert table.column("row").to_pylist() == [1, 2]
+    assert table.column("duplicate_role").to_pylist() == ["representative", "repeated_record"]

@@ -31,7 +31,8 @@ def test_lines_that_stop_short_of_the_margin_stay_lines() -> None:
 
 def test_ligatures_become_letters_and_nothing_else_changes() -> None:
     assert spell_out("e\ufb03cient \ufb01le \ufb05") == "efficient file st"
-    assert spell_out("x² ½ Ａ é") == "x² ½ Ａ é"
+    assert spell_out("x² ½ Ａ é\t-\n") == "x² ½ Ａ é\t-\n"
+    assert spell_out("co\u00adop\x10\x7f") == "coop"
 
 
 def page(number: int, head: str, *body: str) -> str:
