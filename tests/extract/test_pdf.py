@@ -137,6 +137,7 @@ def test_encryption_without_a_user_password_is_read(engine: str) -> None:
         (b"%PDF-1.7\n" + bytes(range(256)) * 8, "broken_pdf"),
         (b"%PDF-1.4\n", "broken_pdf"),
         (b"no PDF at all", "broken_pdf"),
+        (pdf_of(LONG).replace(b"/Count 1", b"/Count 900000"), "too_many_pages"),
     ],
 )
 def test_file_that_cannot_be_opened_is_a_reject_without_pages(payload: bytes, reason: str) -> None:

@@ -7,9 +7,11 @@ pictures is a step of its own, one page at a time, because it takes seconds and 
 Why a page is rejected: `page_limit` beyond `max_pages`; `ocr_page_limit` beyond `max_ocr_pages`
 pictures; `ocr_disabled`; `broken_page` cannot be drawn; `ocr_failed` the engine raised;
 `ocr_no_text`, `ocr_unread_ink`, `ocr_low_confidence` (see `ocr`); and what can end a child process
-(`crashed`, `timed_out`, `out_of_memory`). Why a file is: `encrypted`, `broken_pdf`; `no_text` where
-all its pages are blank; `ocr_disabled` where that is the one reason of its rejected pages, and
-`no_good_page` where there are several.
+(`crashed`, `timed_out`, `out_of_memory`).
+
+Why a file is: `encrypted`, `broken_pdf`, `too_many_pages`; `no_text` where all its pages are blank;
+`ocr_disabled` where that is the one reason of its rejected pages, and `no_good_page` where there
+are several.
 """
 
 from dataclasses import replace

@@ -29,6 +29,8 @@ _DATE: Final = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
 _LONGEST_PIXELS: Final = 1600
 _MIN_DPI: Final = 100
 _MAX_PIXELS: Final = 3e6
+# The number of pages is what a file says, up to a million in a few bytes; each page is a row.
+_MAX_CLAIMED_PAGES: Final = 50_000
 _POINTS_PER_INCH: Final = 72
 
 
@@ -71,7 +73,7 @@ def open_pdf(payload: bytes) -> Iterator[PdfFile]:
     """Opens a PDF, with the empty user password where it has one.
 
     Raises:
-        PdfRefused: `encrypted` (it needs a password or a key that we do not have) or `broken_pdf`.
+        PdfRefused: `encrypted` (it asks for a password), `broken_pdf`, or `too_many_pages`.
     """
     try:
         document = pdfium.PdfDocument(payload)
@@ -85,6 +87,11 @@ def open_pdf(payload: bytes) -> Iterator[PdfFile]:
     try:
         if not len(document):
             raise PdfRefused("broken_pdf", "the file has no page")
+        if len(document) > _MAX_CLAIMED_PAGES:
+            message = (
+                f"the file claims {len(document)} pages; at most {_MAX_CLAIMED_PAGES} are counted"
+            )
+            raise PdfRefused("too_many_pages", message)
         yield PdfFile(document, payload)
     finally:
         document.close()

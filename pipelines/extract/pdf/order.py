@@ -112,20 +112,18 @@ def flowing_text(lines: Sequence[PlacedLine]) -> str:
             groups[-1].append(line)
         else:
             groups.append([line])
-    text = ""
+    paragraphs: list[str] = []
     last: PlacedLine | None = None
     for group in groups:
         margin = min(line.left for line in group)
         reach = [line.right - margin for line in group]
         paragraph = join_lines([line.text for line in group], reach)
-        if not text:
-            text = paragraph
-        elif last and _are_alike(last, group[0]) and _is_amid(text, paragraph):
-            text = join_lines([text, paragraph], [1.0, 1.0])
+        if last and _are_alike(last, group[0]) and _is_amid(paragraphs[-1], paragraph):
+            paragraphs[-1] = join_lines([paragraphs[-1], paragraph], [1.0, 1.0])
         else:
-            text = f"{text}\n\n{paragraph}"
+            paragraphs.append(paragraph)
         last = group[-1]
-    return text
+    return "\n\n".join(paragraphs)
 
 
 def _goes_on(above: PlacedLine, below: PlacedLine) -> bool:

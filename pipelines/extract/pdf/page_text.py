@@ -30,9 +30,7 @@ _SOFT_HYPHEN: Final = "\u00ad"
 _SPELLING: Final[dict[int, str | None]] = {**_LIGATURES, **_CONTROLS, 0xAD: None}
 # CJK ideographs, kana, and their punctuation: written without spaces, so lines join without one.
 _SOLID: Final = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
-_BROKEN_WORD: Final = re.compile(
-    r"[a-z\u00df-\u00ff\u0100-\u017f\u0370-\u03ff\u0400-\u04ff][-\u2010]$"
-)
+_HYPHENS: Final = ("-", "\u2010")
 _FULL: Final = 0.8  # a line of this share of the longest around it reaches the margin
 _AROUND: Final = 4  # lines before and after that it is compared with
 _NUMBER: Final = re.compile(r"\d+")
@@ -55,29 +53,26 @@ def join_lines(lines: Sequence[str], widths: Sequence[float] | None = None) -> s
     """
     lines = [line.strip() for line in lines]
     reach = list(widths) if widths is not None else [float(len(line)) for line in lines]
-    text = ""
+    pieces: list[str] = []  # lines and what stands between them
     for i, line in enumerate(lines):
-        if not text:
-            text = line
-            continue
-        margin = max(reach[max(0, i - 1 - _AROUND) : i + _AROUND])
-        runs_on = reach[i - 1] >= _FULL * margin
-        text = _joined(text, line, runs_on=runs_on)
-    return text
+        if pieces and line:
+            margin = max(reach[max(0, i - 1 - _AROUND) : i + _AROUND])
+            pieces += _seam(pieces, line, runs_on=reach[i - 1] >= _FULL * margin)
+        if line:
+            pieces.append(line)
+    return "".join(pieces)
 
 
-def _joined(text: str, line: str, *, runs_on: bool) -> str:
-    if not line:
-        return text
-    if text.endswith(_SOFT_HYPHEN):
-        return text[:-1] + line
-    if _BROKEN_WORD.search(text) and line[0].islower():
-        return text[:-1] + line
+def _seam(pieces: list[str], line: str, *, runs_on: bool) -> list[str]:
+    """What stands between the last piece, which may lose its hyphen, and the next line."""
+    last = pieces[-1]
+    is_broken_word = last.endswith(_HYPHENS) and last[-2:-1].islower() and line[0].islower()
+    if is_broken_word or last.endswith(_SOFT_HYPHEN):
+        pieces[-1] = last[:-1]
+        return []
     if not runs_on:
-        return f"{text}\n{line}"
-    if _SOLID.match(text[-1]) and _SOLID.match(line[0]):
-        return text + line
-    return f"{text} {line}"
+        return ["\n"]
+    return [] if _SOLID.match(last[-1]) and _SOLID.match(line[0]) else [" "]
 
 
 def spell_out(text: str) -> str:
