@@ -112,7 +112,7 @@ def test_numbers_on_the_page_are_those_of_the_facts(rich: Workspace, page: Page)
     assert page.row("all languages") == ["14", *[f"{stage.tokens:,}" for stage in stages]]
     assert page.row("email") == ["4", "67 %"]
     assert "Cut or replaced in small / first: email" in page.text
-    assert page.row("near copy") == ["1", "7.1 %"]
+    assert page.row("near copy") == ["2", "14 %"]
     assert f"{facts.tokens:,} tokens for 2 training stages, from 14 documents" in page.text
 
 
