@@ -63,12 +63,16 @@ def main() -> None:
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except (OSError, LookupError, RuntimeError) as error:
+    except (KeyboardInterrupt, OSError, LookupError, RuntimeError) as error:
+        # Beam wraps the interrupt that reached a worker.
+        if isinstance(error, KeyboardInterrupt) or str(error).startswith("KeyboardInterrupt"):
+            typer.echo("interrupted; give the same command again, and it goes on", err=True)
+            sys.exit(130)
         typer.echo(f"error: {_what_failed(error)}", err=True)
         sys.exit(1)
 
 
-def _what_failed(error: Exception) -> str:
+def _what_failed(error: BaseException) -> str:
     # Beam wraps an OSError in one without a number.
     full = f"[Errno {errno.ENOSPC}]" in str(error)
     if full or (isinstance(error, OSError) and error.errno == errno.ENOSPC):

@@ -5,6 +5,7 @@ flags of the command line and never change a result.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -245,7 +246,7 @@ def load_corpus(path: Path) -> CorpusConfig:
     try:
         config = CorpusConfig.model_validate(written)
     except ValidationError as error:
-        complaints = [f"{path}: {_complaint(one)}" for one in error.errors()]
+        complaints = [f"{path}: {_complaint(one)}" for one in _causes(error.errors())]
         raise ConfigError("\n".join(complaints)) from error
     base = path.resolve().parent
     sources = tuple(
@@ -274,6 +275,19 @@ def _resolve(base: Path, path: str) -> str:
 _MODELS: Final[dict[str, type[BaseModel]]] = {"sources": SourceConfig, "extract": ExtractConfig}
 
 
+def _causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without what only follows from another: a list is "too short" when an item is refused."""
+    places = [error["loc"] for error in errors]
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short"
+        or not any(
+            len(p) > len(error["loc"]) and p[: len(error["loc"])] == error["loc"] for p in places
+        )
+    ]
+
+
 def _complaint(error: ErrorDetails) -> str:
     """Key, what was found, what is allowed, what to do."""
     loc = error["loc"]
@@ -286,7 +300,7 @@ def _complaint(error: ErrorDetails) -> str:
             f"{listed(known)}; rename or remove it"
         )
     if error["type"] == "missing":
-        return f"{path}: missing; allowed: {error['msg'].lower()}; add this key"
+        return f"{path}: missing; add this key"
     allowed = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
     allowed = allowed.replace("valid tuple", "list")
     return f"{path or 'sources'}: found {error['input']!r}; allowed: {allowed}; change this value"

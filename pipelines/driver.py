@@ -36,7 +36,7 @@ from pipelines.workspace.jobs import PartJob, PartKey, pending_keys
 from pipelines.workspace.workspace import Workspace
 
 SHIPPED: Final = Path(__file__).parents[1] / "mixtures"
-NO_MODELS: Final = "no model is configured: no text is refined, rewritten or synthesized"
+NO_MODELS: Final = "none is configured, so this run refined, rewrote and synthesized no text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +258,7 @@ class _Run:
             tokenizer=self.config.tokenizer,
             tokenizer_fingerprint=tokenizer_fingerprint(self.config.tokenizer),
             refused={name: str(error) for name, error in result.refused.items()},
-            models=NO_MODELS,
+            models=_models_line(self.config),
             **self._time_taken(),
         )
 
@@ -363,6 +363,17 @@ def _load_mixtures(
     if twice:
         raise ConfigError(f"mixtures: two of them are called {twice[0]!r}; rename one")
     return mixtures
+
+
+def _models_line(config: CorpusConfig) -> str:
+    """Which models write text in a run, and which wrote some before it."""
+    given = [
+        f"source {source.name} holds {source.provenance.kind} text"
+        + (f" of {source.provenance.model}" if source.provenance.model else "")
+        for source in config.sources
+        if source.provenance is not None and source.provenance.kind != "natural"
+    ]
+    return "; ".join([NO_MODELS, *given])
 
 
 def _check_benchmarks(

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixtures.expressions import ELIGIBLE
+from mixtures.spec import REDACTABLE
 from pipelines.driver import RunResult
 from pipelines.workspace.ledger import Entry
 
@@ -64,6 +65,27 @@ def _print_crawl(console: Console, result: RunResult) -> None:
         table.add_row(source, *numbers, _reasons(reasons))
     if table.row_count:
         _show(console, "What was fetched", table)
+    for source in result.record.crawl:
+        left = _left_over(result, source)
+        if left:
+            console.print(
+                f"note: {left:,} more addresses of {source} are known and were not asked for: "
+                "max_pages is reached\n",
+                highlight=False,
+            )
+
+
+def _left_over(result: RunResult, source: str) -> int:
+    """Addresses that a crawl knew and did not ask for."""
+    ledger = result.workspace.ledger
+    rounds = [
+        entry
+        for name in ledger.generations()
+        if name.startswith("crawl.frontier@")
+        for entry in ledger.entries(name, source)
+    ]
+    last = max(rounds, key=lambda entry: entry.part, default=None)
+    return last.counts["over_max_pages"] + last.counts["waiting"] if last else 0
 
 
 def _print_input(console: Console, result: RunResult) -> None:
@@ -155,6 +177,15 @@ def _print_stages(console: Console, result: RunResult) -> None:
                 _reasons(reasons),
             )
     _show(console, "What came out", table)
+    for plan in result.plans:
+        for stage in plan.stages.values():
+            left = [kind for kind in REDACTABLE if kind not in stage.redact]
+            if left:
+                console.print(
+                    f"note: {plan.mixture}/{stage.name} leaves personal data as it is: "
+                    f"{', '.join(left)}; its key `redact` cuts it",
+                    highlight=False,
+                )
 
 
 def _shard_entries(result: RunResult, mixture: str, stage: str) -> Iterable[Entry]:

@@ -114,6 +114,7 @@ class ExtractJob:
             "rejects": dict(sorted(tally.reasons.items())),
             "page_rejects": dict(sorted(tally.page_reasons.items())),
             "not_asked": dict(sorted(tally.not_asked.items())),
+            "kinds": dict(sorted(tally.kinds.items())),
             "text_bytes": tally.text_bytes,
             "extents": tally.extents,
         }
@@ -171,6 +172,7 @@ class ExtractJob:
             tally.add_pages(record, result["pages"] or [], ids[row])
         table = _documents(self.source, records, extracted, ids, uris).filter(kept)
         tally.text_bytes += pc.sum(pc.binary_length(table.column("text"))).as_py() or 0
+        tally.kinds.update(pc.struct_field(table.column("provenance"), "kind").to_pylist())
         return table
 
     def _ids(self, records: pa.RecordBatch, uris: list[str | None]) -> list[bytes]:
@@ -282,6 +284,8 @@ class _Tally:
 
     records: int = 0
     text_bytes: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    """Documents by who wrote them, see PROVENANCE."""
     not_asked: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     num_pages: int = 0

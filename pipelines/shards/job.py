@@ -44,6 +44,7 @@ from token_shards.tokenizer import Tokenizer, load_tokenizer
 VERSION: Final = "1"
 JOB: Final = "shards"
 _BATCH_ROWS: Final = 512
+_SUMMED: Final = ("language", "provenance_kind")  # labels by which tokens are summed up
 _WRITE_DRAWS: Final = 4096  # sequences gathered at a time, so that no second copy of a unit exists
 
 _CUTS: Final = "cuts"  # column beside the texts that go to a child, where a stage redacts
@@ -107,7 +108,8 @@ class ShardsJob:
             "bucket": unit.bucket_name,
             "expected_tokens": unit.expected_tokens,
             "variance": drawn.variance,
-            "tokens_by_language": dict(sorted(drawn.by_language().items())),
+            "tokens_by_language": dict(sorted(drawn.tokens_by("language").items())),
+            "tokens_by_kind": dict(sorted(drawn.tokens_by("provenance_kind").items())),
             "redacted": dict(sorted(drawn.redacted.items())),
             "eod_id": tokenizer.eod_id,
             "vocab_size": tokenizer.vocab_size,
@@ -222,7 +224,7 @@ class _Drawn:
     _token_ids: list[npt.NDArray[np.int32]] = field(default_factory=list)
     _lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
     _uncut_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    _languages: list[str] = field(default_factory=list)
+    _values: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in _SUMMED})
 
     def add_documents(
         self, labels: pa.Table, keys: npt.NDArray[np.uint8], repeats: npt.NDArray[np.int32]
@@ -235,8 +237,9 @@ class _Drawn:
         self.num_tokens.append(num_tokens)
         self.document_tokens += int((num_tokens * repeats).sum())
         self.num_draws += int(repeats.sum())
-        if "language" in labels.column_names:
-            self._languages += [name or "null" for name in labels.column("language").to_pylist()]
+        for column, values in self._values.items():
+            if column in labels.column_names:
+                values += [name or "null" for name in labels.column(column).to_pylist()]
 
     def add_tokens(self, tokenized: pa.RecordBatch) -> None:
         """Notes the tokens of the next documents, in schema TOKENIZED."""
@@ -250,12 +253,12 @@ class _Drawn:
         """What cuts add to the tokens written, over all draws; below 0 where they shorten."""
         return int(((_joined(self._lengths) - _joined(self._uncut_lengths)) * self.repeats()).sum())
 
-    def by_language(self) -> Counter[str]:
-        """Tokens written, EOD included; empty where there are no languages."""
+    def tokens_by(self, column: str) -> Counter[str]:
+        """Tokens written, EOD included, by a label; empty where there is no such label."""
         written = (_joined(self._lengths) + 1) * self.repeats()
         found: Counter[str] = Counter()
-        if self._languages:
-            for name, tokens in zip(self._languages, written.tolist(), strict=True):
+        if self._values[column]:
+            for name, tokens in zip(self._values[column], written.tolist(), strict=True):
                 found[name] += tokens
         return found
 

@@ -41,6 +41,8 @@ from pipelines.extract.pdf.versions import ocr_version
 _NOT_READ: Final = "PDFium cannot read or draw the page"
 # 60 of 2 million pixels: less than one letter of 6 points.
 _BLANK_INK: Final = 3e-5
+# Letters of 12 points are 5 pixels high at this; below it a line of text looks like nothing.
+_LEAST_DPI: Final = 30
 # Specks, folds and shadows of an empty sheet: OCR finds no line in so little ink.
 _EMPTY_SHEET_INK: Final = 5e-3
 
@@ -111,12 +113,16 @@ def read_scan(payload: bytes, number: int, settings: PdfConfig) -> Page:
     try:
         with open_pdf(payload) as pdf, pdf.page(number) as page:
             image = render(page)
+            dpi = image.shape[1] * 72 / page.get_width()
     except ValueError as error:
         return _rejected(number, "broken_page", str(error))
     except (pdfium.PdfiumError, PdfRefused):
         return _rejected(number, "broken_page", _NOT_READ)
     ink = ink_share(image)
     if ink < _BLANK_INK:
+        if dpi < _LEAST_DPI:
+            message = f"drawn at {dpi:.0f} dpi, because it is so large that more would not fit"
+            return _rejected(number, "page_too_large", message)
         return Page(page=number, outcome=BLANK)
     if settings.ocr == "none":
         return _rejected(number, "ocr_disabled", "a picture, and extract.pdf.ocr is none")
