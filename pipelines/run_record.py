@@ -6,13 +6,14 @@ depends on it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from pipelines.workspace.workspace import Workspace
 
 PATH: Final = "run.json"
+_AGAIN: Final = "give the same `tokenmill run` again, which writes it anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +70,34 @@ def read_run_record(workspace: Workspace) -> RunRecord:
             f"{workspace.url} has no {PATH}: no run came to its end here; give `tokenmill run "
             "corpus.yaml --workspace ...` first"
         ) from error
-    return RunRecord(**raw)
+    except ValueError as error:
+        raise LookupError(f"{PATH} of {workspace.url} is damaged ({error}); {_AGAIN}") from error
+    try:
+        return RunRecord(**raw)
+    except TypeError as error:
+        raise LookupError(f"{PATH} of {workspace.url} is of another release; {_AGAIN}") from error
+
+
+def record_faults(workspace: Workspace) -> Iterator[str]:
+    """What run.json names and the ledger does not hold."""
+    if not workspace.storage.exists(PATH):
+        return
+    try:
+        record = read_run_record(workspace)
+    except LookupError as error:
+        yield str(error)
+        return
+    named = [
+        *((name, source) for source, name in record.crawl.items()),
+        *((name, source) for source, name in record.extract.items()),
+        *((n, source) for source, sets in record.annotate.items() for n in sets.values()),
+        *((record.duplicates, source) for source in record.sources),
+        *((name, None) for name in record.shards.values()),
+    ]
+    for name, source in named:
+        held = {entry.part for entry in workspace.ledger.entries(name, source)}
+        whole = not name.startswith(("crawl@", "shards."))
+        absent = set(record.sources[source]) - held if whole and source else set()
+        if not held or absent:
+            told = f"parts {sorted(absent)[:5]}" if absent else "all entries"
+            yield f"ledger/{name}: {PATH} names it, and it lacks {told} of {source or 'its stages'}"

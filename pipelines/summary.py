@@ -1,6 +1,7 @@
 """The summary that ends a run: what came in, what was dropped and why, what came out, and where."""
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -108,6 +109,8 @@ def _print_input(console: Console, result: RunResult) -> None:
         kinds = {name: totals[f"pages_{name}"] for name in ("text", "ocr", "blank", "rejected")}
         table.add_row("PDF pages", f"{totals['pages']:,}", _reasons(kinds))
     _show(console, "What came in", table)
+    if not totals["documents"]:
+        console.print("note: no document came in; the reasons stand above\n", highlight=False)
 
 
 def _print_labels(console: Console, result: RunResult) -> None:
@@ -247,11 +250,12 @@ def _print_where(
     if report is not None:
         say("Report, for a browser:", highlight=False)
         say(f"  {report}", highlight=False, soft_wrap=True)
+    quoted = shlex.quote(url)
     say("Next:", highlight=False)
     for line in (
-        f"tokenmill audit {url}            is every record accounted for?",
-        f"tokenmill trace {url} WHAT       where did a document, URL or token come from and go?",
-        f"tokenmill status {url}           what is there",
+        f"tokenmill audit {quoted}            is every record accounted for?",
+        f"tokenmill trace {quoted} WHAT       where did a document, URL or token come from and go?",
+        f"tokenmill status {quoted}           what is there",
     ):
         say(f"  {line}", highlight=False, soft_wrap=True)
 

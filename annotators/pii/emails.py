@@ -23,7 +23,8 @@ TLDS: Final = Path(__file__).with_name("tlds.txt")
 """Names of the root zone in March 2026 (IANA root zone database), Unicode forms included."""
 
 _EXAMPLE: Final = "example"  # RFC 2606, section 2
-_LETTERS: Final = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u053f"
+# Without U+0300 to U+036F: a combining mark belongs to the letter before it, not to an address.
+_LETTERS: Final = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u053f"
 _LOCAL: Final = rf"[{_LETTERS}0-9_](?:[{_LETTERS}0-9_%+'-]|\.(?!\.))*(?<![.'])"
 _LABEL: Final = rf"[{_LETTERS}0-9](?:[{_LETTERS}0-9-]{{0,61}}[{_LETTERS}0-9])?"
 _ADDRESS: Final = re.compile(rf"(?P<local>{_LOCAL})@(?P<domain>{_LABEL}(?:\.{_LABEL})+)")

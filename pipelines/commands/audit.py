@@ -27,6 +27,7 @@ def audit_command(
     from pipelines.deduplicate.check import cluster_faults, label_faults
     from pipelines.extract.recount import recount_faults
     from pipelines.mix.check import tally_faults, unfinished
+    from pipelines.run_record import record_faults
     from pipelines.shards.check import shard_faults
     from pipelines.workspace.audit import audit, equations_of
     from pipelines.workspace.workspace import Workspace
@@ -44,6 +45,7 @@ def audit_command(
         },
         across_parts=[cluster_faults],
     )
+    report.faults += record_faults(opened)
     try:
         report.notes += unfinished(opened)
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -73,6 +73,7 @@ _VAGUE_TYPES: Final = (None, "application/octet-stream")
 _MAX_FAILURES: Final = 8
 _FAILURES: Final = ("connection_failed", "timed_out", "truncated_body")
 _MAX_PAUSE_S: Final = 60.0
+_MAX_TOLD_CHARS: Final = 300
 _REASON_OF_BODY: Final = {
     "too_large": "unpacked_too_large",
     "unknown_content_encoding": "bad_encoding",
@@ -186,6 +187,12 @@ class HostVisit:
                 await self._fetch(visit)
             except NotFetched as error:
                 visit.refuse(error)
+            except (OSError, RuntimeError):
+                raise  # the disk or the machine; the site is not at fault
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                # A stranger's bytes must never end a crawl: what no rule foresaw costs one address.
+                told = f"{type(error).__name__}: {error}"
+                visit.refuse(NotFetched("broken_http", told[:_MAX_TOLD_CHARS]))
             self._count_failure(visit)
             self.visits.append(visit)
             if target.kind == PAGE:
@@ -358,7 +365,10 @@ class HostVisit:
             if made.status not in REDIRECTS:
                 return made
             made.body.close()
-            url = canonical_uri(urljoin(url, made.field("location") or ""))
+            try:
+                url = _joined(url, made.field("location") or "")
+            except NotFetched as error:
+                raise NotFetched("out_of_scope_redirect", error.message) from error
             if Scope(frozenset([host_of(url) or ""])).refusal(url) is not None:
                 raise NotFetched("out_of_scope_redirect", f"to {url}")
         raise NotFetched("too_many_redirects", f"more than {MAX_ROBOTS_REDIRECTS}")
@@ -367,12 +377,28 @@ class HostVisit:
         if not self._config.sitemaps:
             return
         for written in rules.sitemaps:
-            url = canonical_uri(urljoin(visit.final_url or visit.url, written))
+            try:
+                url = _joined(visit.final_url or visit.url, written)
+            except NotFetched as error:
+                visit.dropped.append(error.reason)
+                continue
             refusal = self._scope.refusal(url)
             if refusal is None:
                 visit.leads_to = (*visit.leads_to, Target(url, SITEMAP, 0))
             else:
                 visit.dropped.append(refusal)
+
+
+def _joined(base: str, reference: str) -> str:
+    """The canonical address of a reference.
+
+    Raises:
+        NotFetched: It is no address.
+    """
+    try:
+        return canonical_uri(urljoin(base, reference))
+    except ValueError as error:
+        raise NotFetched("bad_url", f"{reference[:200]!r} is no address: {error}") from error
 
 
 def _without_robots(error: NotFetched) -> RobotsRules:

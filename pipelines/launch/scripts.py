@@ -45,9 +45,9 @@ if [ "${{1:-}}" = --dry-run ]; then dry_run=yes; shift; fi
 # Every shard must be there with the length it was written with.
 missing=0
 while read -r bytes prefix; do
-  found=$(stat -c %s "$SHARDS/$prefix.bin" 2>/dev/null || echo none)
+  found=$(stat -c %s "$SHARDS/$prefix.bin" 2>/dev/null || echo no file)
   if [ "$found" != "$bytes" ] || [ ! -f "$SHARDS/$prefix.idx" ]; then
-    echo "error: $SHARDS/$prefix.bin has $found bytes, and $bytes were written" >&2
+    echo "error: $SHARDS/$prefix.bin: $bytes bytes were written, found $found" >&2
     missing=$((missing + 1))
   fi
 done < "$here/{name}.shards"

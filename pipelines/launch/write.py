@@ -19,6 +19,7 @@ from pipelines.launch.scripts import (
 from pipelines.launch.training import Phase, Shard, Stage, plan_phases
 from pipelines.mix.plan import read_plan
 from pipelines.run_record import RunRecord
+from pipelines.workspace.ledger import FileRef
 from pipelines.workspace.workspace import Workspace
 
 VERSION: Final = "1"
@@ -127,6 +128,7 @@ def _stages(workspace: Workspace, record: RunRecord, mixture: str) -> list[Stage
         for entry in sorted(entries, key=lambda entry: entry.part):
             if entry.counts["draws"]:
                 ref = entry.file("bin")
+                _check_shard(workspace, ref)
                 shards.append(
                     Shard(
                         prefix=ref.path.removesuffix(".bin"),
@@ -144,6 +146,15 @@ def _stages(workspace: Workspace, record: RunRecord, mixture: str) -> list[Stage
             )
         )
     return stages
+
+
+def _check_shard(workspace: Workspace, ref: FileRef) -> None:
+    storage = workspace.storage
+    if not storage.exists(ref.path) or storage.size(ref.path) != ref.bytes:
+        raise LookupError(
+            f"{ref.path} is missing or cut; {ref.bytes} bytes were written: run `tokenmill audit "
+            f"{workspace.url}`, which names all that is wrong"
+        )
 
 
 def _absolute(workspace: Workspace) -> str:

@@ -185,7 +185,7 @@ def _guarded(check: Callable[[], Iterable[str]], name: str) -> list[str]:
     """The faults that a check finds; a file that it cannot read is one."""
     try:
         return list(check())
-    except (OSError, ValueError, KeyError, LookupError) as error:
+    except (OSError, ValueError, LookupError, LedgerError) as error:
         return [f"{name}: cannot be checked ({type(error).__name__}: {error})"]
 
 
@@ -197,7 +197,7 @@ def _recount(
     except InputsGone as gone:
         report.notes.append(f"not recounted: {gone}")
         return []
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, LedgerError) as error:
         return [f"{_name(entry)}: cannot be recounted ({type(error).__name__}: {error})"]
     report.recounted += 1
     return found

@@ -168,13 +168,14 @@ class Ledger:
     def entries(self, generation: Generation | str, source: str | None = None) -> list[Entry]:
         """All entries of a generation, by source and part; from the fold where it has them."""
         name = generation if isinstance(generation, str) else generation.name
-        known = {(e.source, e.part): e for e in self.folded(name)}
-        for path in self.entry_files(name, source):
-            place = _place(path)
-            if place not in known:
-                known[place] = _from_json(self.storage.read(path), path)
-        wanted = [key for key in known if source is None or key[0] == source]
-        return [known[key] for key in sorted(wanted)]
+        folded = {(e.source, e.part): e for e in self.folded(name)}
+        # The fold is a copy: an entry whose file is gone was taken back, and is made again.
+        known = {
+            place: folded.get(place) or _from_json(self.storage.read(path), path)
+            for path in self.entry_files(name, source)
+            for place in (_place(path),)
+        }
+        return [known[place] for place in sorted(known)]
 
     def entry_files(self, name: str, source: str | None = None) -> list[str]:
         """Paths of the entries of `job@fp`, sorted."""
@@ -193,7 +194,7 @@ class Ledger:
         """Copies all entries of a generation into one Parquet file."""
         name = generation if isinstance(generation, str) else generation.name
         entries = self.entries(name)
-        if not entries or len(self.folded(name)) == len(entries):
+        if not entries or self.folded(name) == entries:
             return
         columns = {
             "path": [entry_path(name, entry.source, entry.part) for entry in entries],

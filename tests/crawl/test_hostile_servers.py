@@ -88,6 +88,11 @@ TRAPS: dict[str, tuple[Reply | Callable[[], Reply], str]] = {
     "gone": (reply("x", "410 Gone"), "http_status_410"),
     "empty": (reply("", "204 No Content", Content_Length=""), "http_status_204"),
     "unwanted": (reply("<p>x", X_Robots_Tag="noarchive, NoIndex"), "noindex"),
+    "no-address": (reply(status="301 Moved", Location="http://[bad/"), "out_of_scope_redirect"),
+    "far-future": (
+        reply("x", "503 Busy", Retry_After="Thu, 01 Jan 2026 00:00:30 +9999999999999999999"),
+        "http_status_503",
+    ),
     "unwanted-meta": (reply("<meta name=Robots content='none'>"), "noindex"),
 }
 
@@ -302,6 +307,8 @@ def test_what_stands_behind_a_body_does_not_poison_the_next_answer(
         (reply("User-agent: *\nDisallow: /"), "robots_denied"),
         (reply("User-agent: tokenmill\nDisallow: /\n\nUser-agent: *\nAllow: /"), "robots_denied"),
         (reply("User-agent: *\nCrawl-delay: 3600"), "crawl_delay_too_long"),
+        (reply(status="301 X", Location="http://[bad/"), "robots_unreachable"),
+        (reply("Sitemap: http://[bad/sitemap.xml\nUser-agent: *\nAllow: /"), "fetched"),
         (reply("x", "403 Forbidden"), "fetched"),
         (reply("User-agent: other\nDisallow: /"), "fetched"),
         (reply(status="301 X", Location="/rules.txt"), "robots_denied"),

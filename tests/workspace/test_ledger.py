@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.workspace.fingerprints import Generation, canonical_json
-from pipelines.workspace.ledger import Entry, FileRef, Ledger
+from pipelines.workspace.ledger import Entry, FileRef, Ledger, entry_path
 from pipelines.workspace.storage import Storage
 from pipelines.workspace.workspace import Workspace, WorkspaceError
 
@@ -71,6 +71,18 @@ def test_entries_folded_and_not_are_all_read_once(storage: Storage) -> None:
     ]
     assert ledger.entries(GENERATION, "texts") == [entry(0, source="texts")]
     assert ledger.generations() == [GENERATION.name]
+
+
+def test_an_entry_that_is_taken_back_is_not_read_from_the_fold(storage: Storage) -> None:
+    ledger = Ledger(storage)
+    for part in (0, 1):
+        ledger.commit(entry(part))
+    ledger.fold(GENERATION)
+    storage.remove(entry_path(GENERATION.name, "pages", 1))
+    assert ledger.entries(GENERATION) == [entry(0)]
+    ledger.commit(entry(1, sha="b" * 64))
+    ledger.fold(GENERATION)
+    assert ledger.folded(GENERATION.name) == [entry(0), entry(1, sha="b" * 64)]
 
 
 def test_find_absent_part_is_none_and_get_says_what_lacks(storage: Storage) -> None:
