@@ -1,12 +1,25 @@
-"""`tokenmill trace`: from an input to its token ranges, and from a token back."""
+"""`tokenmill trace`: from an input to its token ranges, and from a token back.
 
-from typing import TYPE_CHECKING, Annotated, Any
+A document is shown as lines of `name: value` that fit a terminal; one labels set is one line, or
+as many as it takes, broken between its labels. What only a program reads (MinHash bands, hashes)
+is left out: the Parquet files have it.
+"""
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 if TYPE_CHECKING:
-    from pipelines.workspace.tracing import Found
+    from pipelines.workspace.tracing import Found, Rejected
     from pipelines.workspace.workspace import Workspace
+
+_WIDTH: Final = 100
+_MAX_LISTED: Final = 20
+_CLUSTER: Final = "cluster"  # the one binary label that says something: equal in all its members
+_PAGE_COUNTS: Final = ("pages", "ocr_pages", "blank_pages", "rejected_pages")
 
 
 def register(app: typer.Typer) -> None:
@@ -17,34 +30,35 @@ def register(app: typer.Typer) -> None:
 def trace(
     workspace: Annotated[str, typer.Argument(help="Folder or URL of a workspace.")],
     what: Annotated[
-        str, typer.Argument(help="Document id, URL, path within a source, or SHARD:TOKEN.")
+        str,
+        typer.Argument(
+            help="Document id, URL, path within a source, the end of one, FILE:OFFSET, or "
+            "SHARD:TOKEN."
+        ),
     ],
 ) -> None:
     """Follows a document from where it came from to every range of tokens it fills.
 
     SHARD:TOKEN goes the other way: the path of a .bin within the workspace and a position in it.
     """
-    from pipelines.workspace.tracing import document_at_token, find_documents, find_rejects
+    from pipelines.workspace.tracing import document_at_token, find, find_fetches, shard_token
     from pipelines.workspace.workspace import Workspace
 
     opened = Workspace.open(workspace)
     what = what.removeprefix(f"{opened.url}/")
-    prefix, _, token = what.rpartition(":")
-    if prefix.startswith("shards/") and token.isdigit():
-        what = document_at_token(opened, prefix, int(token)).hex()
-        typer.echo(f"token {token} of {prefix} belongs to document {what}")
-    documents = find_documents(opened, what)
-    rejects = find_rejects(opened, what)
-    for found in documents:
-        _show(opened, found)
-    for job, reject in rejects:
-        _line(f"rejected by {job}", f"{reject['reason']}: {reject['message']}")
-        _line("  at", _place(reject["locator"]))
+    if place := shard_token(what):
+        what = document_at_token(opened, *place).hex()
+        typer.echo(f"token {place[1]} of {place[0]} belongs to document {what}")
+    documents, rejects = find(opened, what)
     if not documents and not rejects:
-        raise ValueError(
-            f"found no document or reject {what!r}; give an id of 32 hex digits, a URL as it "
-            "stands in the documents, a path within a source, or SHARD:TOKEN"
-        )
+        _show_fetches(find_fetches(opened, what), what)
+    elif len({*map(_handle, documents), *map(_handle, rejects)}) > 1:
+        _list_matches(documents, rejects, what)
+    else:
+        for found in documents:
+            _show(opened, found)
+        for reject in rejects:
+            _show_reject(opened, reject)
 
 
 def _show(workspace: "Workspace", found: "Found") -> None:
@@ -55,12 +69,13 @@ def _show(workspace: "Workspace", found: "Found") -> None:
     for name in ("uri", "source", "media_type", "license", "declared_language", "extractor"):
         _line(f"  {name}", document[name])
     _line("  from", _place(document["locator"]))
-    provenance = document["provenance"]
-    _line("  provenance", f"{provenance['kind']}, depth {provenance['depth']}")
+    _line("  provenance", _provenance(document["provenance"]))
+    _show_pages(workspace, found, document)
     _line("  stands in", f"{found.entry.file('documents').path} row {found.row}")
     _line("  begins", repr(document["text"][:80]))
     for generation, labels in labels_of(workspace, found):
-        _line(f"labels {generation}", ", ".join(f"{k} {_value(v)}" for k, v in labels.items()))
+        if told := _pairs(labels):
+            _fold(f"labels {generation}", told)
     drawn = 0
     for prefix, row in ranges_of(workspace, found.id):
         drawn += 1
@@ -69,16 +84,148 @@ def _show(workspace: "Workspace", found: "Found") -> None:
         _line("draws", "none; `tokenmill status` and the plan say which stage left it out")
 
 
-def _line(name: str, value: object) -> None:
-    if value is not None:
-        typer.echo(f"{name}: {value}")
+def _show_pages(workspace: "Workspace", found: "Found", document: dict[str, Any]) -> None:
+    """What became of the pages of a PDF."""
+    from pipelines.workspace.tracing import page_rejects_of
+
+    meta = dict(document["meta"] or ())
+    if numbers := document["locator"]["pages"]:
+        told = [f"{name} {meta[name]}" for name in _PAGE_COUNTS if name in meta]
+        _fold("  text of pages", [" ".join(map(str, numbers)), *told])
+    for page, reason, message in page_rejects_of(workspace, found.entry, found.id):
+        _line(f"  page {page} rejected", _why(reason, message))
+
+
+def _show_reject(workspace: "Workspace", reject: "Rejected") -> None:
+    from pipelines.workspace.tracing import page_rejects_of
+
+    row, entry = reject.row, reject.entry
+    _line(f"rejected by {entry.job}@{entry.fp}", _why(row["reason"], row["message"]))
+    _line("  id", row["id"] and row["id"].hex())
+    _line("  uri", row["uri"])
+    _line("  source", entry.source)
+    _line("  from", _place(row["locator"]))
+    for page, reason, message in page_rejects_of(workspace, entry, row["id"]):
+        _line(f"  page {page} rejected", _why(reason, message))
+
+
+def _show_fetches(fetches: list[dict[str, Any]], what: str) -> None:
+    """What became of addresses that gave no document.
+
+    Raises:
+        ValueError: There are none.
+    """
+    if not fetches:
+        raise ValueError(
+            f"found no document, reject or crawled address {what!r}; give an id of 32 hex digits, "
+            "a URL, a path within a source or the end of either from a / on, FILE:OFFSET, or "
+            "SHARD:TOKEN"
+        )
+    for fetch in fetches[:_MAX_LISTED]:
+        _line(fetch["url"], _fate(fetch))
+    _say_more(len(fetches))
+
+
+def _fate(fetch: Mapping[str, Any]) -> str:
+    if fetch["reason"] is not None:
+        return f"not fetched, {fetch['reason']}" + _in_brackets(fetch["message"])
+    fate = f"fetched as a {fetch['kind']}, status {fetch['status']}"
+    if fetch["final_url"] not in (None, fetch["url"]):
+        return f"{fate}, after a redirect to {fetch['final_url']}; trace that"
+    return f"{fate}; no extraction has met it"
+
+
+def _list_matches(documents: list["Found"], rejects: list["Rejected"], what: str) -> None:
+    """One line a match, to choose from."""
+    typer.echo(f"{len(documents)} documents and {len(rejects)} rejects match {what!r}:")
+    lines = [_row(_handle(found), found.uri, found.entry.source) for found in documents]
+    for reject in rejects:
+        told = _row(_handle(reject), reject.row["uri"], reject.entry.source)
+        lines.append(f"{told}  rejected: {reject.row['reason']}")
+    for line in lines[:_MAX_LISTED]:
+        typer.echo(f"  {line}")
+    _say_more(len(lines))
+    typer.echo("choose one: trace its first column")
+
+
+def _handle(match: "Found | Rejected") -> str:
+    """The id; where a reject has none, FILE:OFFSET."""
+    from pipelines.workspace.tracing import Found
+
+    if isinstance(match, Found):
+        return match.id.hex()
+    locator, id_ = match.row["locator"], match.row["id"]
+    return id_.hex() if id_ is not None else f"{locator['file']}:{locator['offset']}"
+
+
+def _row(handle: str, uri: str | None, source: str) -> str:
+    return f"{handle}  {uri or '(no uri)'}  {source}"
+
+
+def _say_more(number: int) -> None:
+    if number > _MAX_LISTED:
+        typer.echo(f"  and {number - _MAX_LISTED} more; ask for a longer path")
+
+
+def _pairs(labels: Mapping[str, Any]) -> list[str]:
+    """`name value` of the labels that a person reads."""
+    return [
+        f"{name} {_value(value)}"
+        for name, value in labels.items()
+        if value is not None and (name == _CLUSTER or not isinstance(value, bytes))
+    ]
 
 
 def _value(value: object) -> str:
     if isinstance(value, bytes):
         return value.hex()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return _spans(value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _place(locator: dict[str, Any]) -> str:
-    return f"{locator['file']} offset {locator['offset']} length {locator['length']}"
+def _spans(spans: list[Any]) -> str:
+    """How many of each kind; of spans of contamination the kind is the benchmark."""
+    kinds = Counter(
+        str(span.get("kind") or span.get("benchmark") or "spans") for span in spans if span
+    )
+    return " ".join(f"{kind} {number}" for kind, number in sorted(kinds.items())) or "none"
+
+
+def _provenance(provenance: Mapping[str, Any]) -> str:
+    told = [f"{provenance['kind']}, depth {provenance['depth']}"]
+    told += [f"{name} {provenance[name]}" for name in ("model", "recipe") if provenance[name]]
+    return ", ".join(told)
+
+
+def _place(locator: Mapping[str, Any]) -> str:
+    return f"{locator['file']}:{locator['offset']} length {locator['length']}"
+
+
+def _why(reason: str, message: str) -> str:
+    return f"{reason}: {message}" if message else reason
+
+
+def _in_brackets(message: str | None) -> str:
+    return f" ({message})" if message else ""
+
+
+def _line(name: str, value: object) -> None:
+    if value is not None:
+        typer.echo(f"{name}: {value}")
+
+
+def _fold(name: str, pairs: list[str]) -> None:
+    """A line of pairs, broken only between them."""
+    fixed = "\u00a0"  # textwrap breaks at ASCII blanks alone
+    told = (
+        f"{name}: ".replace(" ", fixed)[:-1]
+        + " "
+        + ", ".join(pair.replace(" ", fixed) for pair in pairs)
+    )
+    lines = textwrap.wrap(
+        told, _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    typer.echo("\n".join(lines).replace(fixed, " "))

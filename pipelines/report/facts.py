@@ -15,6 +15,10 @@ OTHERS: Final = "\0others"
 """Name of the row that holds all rows a table had no room for."""
 
 
+IN_REJECTED_FILES: Final = "in files that were rejected"
+"""Name of the rejected pages that have no reason of their own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One equation: `total` must be the sum of `terms`."""
@@ -59,7 +63,20 @@ class Losses:
     counts: Mapping[str, int]
     """All counts of the job, summed over its parts."""
     reasons: Mapping[str, Mapping[str, int]]
-    """Kind of loss (rejects, not_asked, reasons) -> reason -> units."""
+    """Kind of loss (rejects, not_asked, page_rejects, reasons) -> reason -> units."""
+    left: int = 0
+    """Of a crawl: addresses that were known and not asked for, because `max_pages` was reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginFacts:
+    """Who wrote the texts of a source, as corpus.yaml says."""
+
+    source: str
+    kind: str
+    model: str
+    """Empty where none is named; so is `recipe`."""
+    recipe: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +172,16 @@ class StageFacts:
     """Counts of the shards, summed: tokens, document_tokens, eod, padding, draws, documents ..."""
     tokens_by: Mapping[str, Mapping[str, int]]
     """What the tokens were counted by (language, kind, topic) -> value -> tokens."""
+    redact: tuple[str, ...]
+    """Kinds of personal data that this stage has cut, as its mixture says."""
     redacted: Mapping[str, int]
     """Kind of what was cut or replaced -> times."""
+    sequences: int
+    """Training sequences that Megatron makes of the shards, in one pass over each."""
+    short_shards: int
+    """Shards that give not a single sequence."""
+    short_tokens: int
+    """Tokens in those."""
     shards: int
     bin_bytes: int
     """Bytes of the .bin files, as the ledger names them."""
@@ -204,7 +229,14 @@ class RunFacts:
     sources: tuple[SourceFacts, ...]
     crawl: Losses | None
     intake: Losses
+    kinds: Mapping[str, int]
+    """Who wrote the documents (PROVENANCE) -> documents, "" for those of entries that do not say;
+    empty where no entry says."""
+    origins: tuple[OriginFacts, ...]
+    """Of the sources that name one."""
     labels: LabelFacts
+    domain_model: bool
+    """Whether the annotator of topics and formats was given a model."""
     benchmarks: tuple[str, ...]
     """Benchmarks that were looked for; empty where none was."""
     duplicates: Mapping[str, int]

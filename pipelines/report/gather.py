@@ -6,7 +6,8 @@ read here; texts are the business of `samples`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,14 +15,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.mix.plan import read_plan
-from pipelines.report.facts import Check, JobTime, LabelFacts, Losses, RunFacts, SourceFacts
+from pipelines.report.facts import (
+    IN_REJECTED_FILES,
+    Check,
+    JobTime,
+    LabelFacts,
+    Losses,
+    RunFacts,
+    SourceFacts,
+)
+from pipelines.report.origins import count_kinds, count_left, read_origins
 from pipelines.report.stages import stage_checks, stage_facts, tally_name
 from pipelines.run_record import RunRecord, read_run_record
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.workspace import Workspace
 
 PAGES: Final = "pages"
-PAGE_KINDS: Final = ("pages_text", "pages_ocr", "pages_blank", "pages_rejected")
+PAGES_REJECTED: Final = "pages_rejected"
+PAGE_REJECTS: Final = "page_rejects"
+PAGE_KINDS: Final = ("pages_text", "pages_ocr", "pages_blank", PAGES_REJECTED)
 """What becomes of a page of a PDF-like file: it has a text layer, is read by OCR, is blank, or is
 rejected."""
 _ROLE: Final = "role."
@@ -56,12 +68,16 @@ def gather(workspace: Workspace) -> RunFacts:
         for stage in plan.stages
     )
     extracted = _flat(entries)
-    intake = _losses(extracted, _INTAKE, ("rejects", "not_asked"))
+    intake = _losses(extracted, _INTAKE, ("rejects", "not_asked", PAGE_REJECTS))
+    kinds = count_kinds(extracted)
     facts = label_facts(workspace, labels)
     everything = {"crawl": crawl, "extract": entries, "shards": shards, "tally": tallies}
     all_entries = [e for groups in everything.values() for e in _flat(groups)]
     all_entries += [*_flat(labels), *duplicates]
-    crawled = _losses(_flat(crawl), _CRAWL, ("reasons",)) if crawl else None
+    crawled = None
+    if crawl:
+        lost = _losses(_flat(crawl), _CRAWL, ("reasons",))
+        crawled = replace(lost, left=count_left(workspace, record.crawl))
     return RunFacts(
         corpus=record.corpus,
         finished_at=f"{ended:%Y-%m-%d %H:%M} UTC",
@@ -71,7 +87,10 @@ def gather(workspace: Workspace) -> RunFacts:
         sources=tuple(_source_facts(name, some) for name, some in sorted(entries.items())),
         crawl=crawled,
         intake=intake,
+        kinds=kinds,
+        origins=read_origins(workspace, record),
         labels=facts,
+        domain_model=any(o.get("model") for o in _options(workspace, record, facts, "topic")),
         benchmarks=_benchmarks(workspace, record, facts),
         duplicates=_roles(duplicates),
         exact_only=_exact_only(workspace, record.duplicates),
@@ -84,6 +103,7 @@ def gather(workspace: Workspace) -> RunFacts:
             [
                 *_crawl_checks(crawled, _records(entries, crawl)),
                 *_intake_checks(intake),
+                *_kind_checks(intake, kinds),
                 *_label_checks(intake, labels, facts, duplicates),
                 *(check for stage in stages for check in stage_checks(stage, intake)),
             ]
@@ -197,14 +217,23 @@ def _benchmarks(workspace: Workspace, record: RunRecord, labels: LabelFacts) -> 
 
     An annotator of the user's own, without that option, stands for its benchmarks.
     """
-    name = labels.sets.get("benchmark", "")
     found: set[str] = set()
+    for options in _options(workspace, record, labels, "benchmark"):
+        given = options.get("benchmarks")
+        names = (str(one["name"]) for one in given or ())
+        found |= {labels.sets["benchmark"]} if given is None else set(names)
+    return tuple(sorted(found))
+
+
+def _options(
+    workspace: Workspace, record: RunRecord, labels: LabelFacts, column: str
+) -> Iterator[dict[str, Any]]:
+    """Options of the annotator that writes a column, of every source."""
+    name = labels.sets.get(column, "")
     for sets in record.annotate.values():
         if name in sets:
             annotator = workspace.ledger.payload(sets[name]).get("annotator", {})
-            given = annotator.get("options", {}).get("benchmarks")
-            found |= {name} if given is None else {str(one["name"]) for one in given}
-    return tuple(sorted(found))
+            yield annotator.get("options", {})
 
 
 def _exact_only(workspace: Workspace, generation: str) -> bool:
@@ -271,7 +300,19 @@ def _intake_checks(intake: Losses) -> list[Check]:
     if counts.get(PAGES):
         kinds = tuple((kind, counts.get(kind, 0)) for kind in PAGE_KINDS)
         checks.append(_check("intake", "extract", (PAGES, counts[PAGES]), *kinds))
+        rejected = counts.get(PAGES_REJECTED, 0)
+        reasons = sum(intake.reasons[PAGE_REJECTS].values())
+        # Pages of a file that was rejected as a whole may have no reason of their own.
+        others = (IN_REJECTED_FILES, max(0, rejected - reasons))
+        whole = (PAGES_REJECTED, rejected)
+        checks.append(_check("intake", "extract", whole, ("by reason", reasons), others))
     return checks
+
+
+def _kind_checks(intake: Losses, kinds: Mapping[str, int]) -> list[Check]:
+    documents = ("documents", intake.counts["documents"])
+    terms = tuple((kind or "not recorded", n) for kind, n in sorted(kinds.items()))
+    return [_check("intake", "kinds", documents, *terms)] if kinds else []
 
 
 def _label_checks(

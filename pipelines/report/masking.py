@@ -14,7 +14,7 @@ stay. Escaping for HTML is the template's business.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Final
 from unicodedata import east_asian_width
@@ -73,6 +73,7 @@ def masked_passage(
     start: int = 0,
     guess: bool = False,
     columns: int = OPENING_COLUMNS,
+    lines: int = OPENING_LINES,
 ) -> tuple[tuple[Piece, ...], bool]:
     """A passage of a document, by default its opening, masked.
 
@@ -82,6 +83,7 @@ def masked_passage(
         start: Position of the passage, in characters.
         guess: Mask what looks like an address too: where nobody looked for personal data.
         columns: Length of the passage; a mask counts as the letters of its kind.
+        lines: Lines of the passage at most.
 
     Returns:
         The pieces, and whether the text goes on behind them.
@@ -102,7 +104,7 @@ def masked_passage(
     pieces += masked_text(data[position:].decode(errors="ignore"), secrets)
     if guess:
         pieces = [masked for piece in pieces for masked in _guessed(piece)]
-    kept, whole = _shortened(pieces, columns)
+    kept, whole = shortened(pieces, columns, lines)
     return kept, not whole or len(text) > start + 2 * columns
 
 
@@ -191,15 +193,17 @@ def _inside(data: bytes, position: int) -> bool:
     return data[position] & 0xC0 == 0x80
 
 
-def _shortened(pieces: Sequence[Piece], columns: int) -> tuple[tuple[Piece, ...], bool]:
+def shortened(
+    pieces: Sequence[Piece], columns: int = OPENING_COLUMNS, lines: int = OPENING_LINES
+) -> tuple[tuple[Piece, ...], bool]:
     """Pieces that fit into the columns and lines, and whether these are all."""
     kept: list[Piece] = []
-    room, lines = columns, OPENING_LINES
+    room = columns
     for piece in pieces:
         if room <= 0:
             return tuple(kept), False
         text = piece.text if piece.masked else _fitting(piece.text, room, lines)
-        kept.append(Piece(text if piece.masked else visible(text), masked=piece.masked))
+        kept.append(replace(piece, text=text if piece.masked else visible(text)))
         if not piece.masked and len(text) < len(piece.text):
             return tuple(kept), False
         room -= sum(map(_width, text))
@@ -225,7 +229,11 @@ def _width(character: str) -> int:
 def differences(
     one: Sequence[Piece], other: Sequence[Piece]
 ) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    """Two openings with what differs between them marked, word by word."""
+    """Two passages with what differs between them marked, word by word.
+
+    What the one holds after the end of the other counts as different, so passages that were cut out
+    of longer texts are compared at a greater length than is shown, and `shortened` afterwards.
+    """
     left, right = _words(one), _words(other)
     blocks = SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks()
     same_left = {i for block in blocks for i in range(block.a, block.a + block.size)}

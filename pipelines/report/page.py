@@ -120,6 +120,9 @@ def _context(
         **_label_tables(facts),
         **_duplicate_tables(facts, samples),
         "account": tables.account(facts),
+        "kinds_left": {
+            stage.title: tables.kinds_left(stage, facts.labels) for stage in facts.stages
+        },
         "left_out": {stage.title: tables.left_out(stage) for stage in facts.stages},
         "groups": {stage.title: tables.group_rows(stage) for stage in facts.stages},
         "compositions": [tables.composition(stage) for stage in facts.stages],
@@ -134,6 +137,8 @@ def _intake_tables(facts: RunFacts) -> dict[str, Any]:
     return {
         "rejected": tables.counted(intake.reasons["rejects"], whole=intake.counts["records"]),
         "not_asked": tables.counted(intake.reasons["not_asked"], whole=intake.counts["records"]),
+        "page_rejects": tables.page_rejects(intake),
+        "kind_rows": tables.kind_rows(facts),
         "not_fetched": (
             tables.counted(facts.crawl.reasons["reasons"], whole=facts.crawl.counts["asked"])
             if facts.crawl
@@ -147,8 +152,8 @@ def _label_tables(facts: RunFacts) -> dict[str, Any]:
     return {
         "language_rows": tables.language_rows(facts),
         "scripts": tables.counted(labels.known("script"), name=script_name, whole=documents),
-        "topics": tables.counted(labels.known("topic"), name=_spoken, whole=documents),
-        "formats": tables.counted(labels.known("format"), name=_spoken, whole=documents),
+        "topics": tables.label_counts(labels, "topic", tables.NO_TOPIC),
+        "formats": tables.label_counts(labels, "format", tables.NO_FORMAT),
         "line_shares": tables.line_shares(labels),
         "reasons": tables.counted(labels.known("quality_reason"), whole=documents),
         "score": tables.score_histogram(labels, "quality_score"),
@@ -165,10 +170,6 @@ def _label_tables(facts: RunFacts) -> dict[str, Any]:
     }
 
 
-def _spoken(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _signals(labels: LabelFacts) -> list[str]:
     return [column for column in sorted(labels.histograms) if column not in _DRAWN][:SIGNALS]
 
@@ -183,7 +184,7 @@ def _duplicate_tables(facts: RunFacts, samples: Samples) -> dict[str, Any]:
     sizes = {f"{size:,} documents": count for size, count in samples.cluster_sizes.items()}
     return {
         "roles": tables.counted(
-            facts.duplicates, name=lambda role: _ROLE_NAMES.get(role, _spoken(role))
+            facts.duplicates, name=lambda role: _ROLE_NAMES.get(role, tables.spoken(role))
         ),
         "cluster_sizes": tables.counted(sizes),
     }
@@ -201,11 +202,11 @@ def _shelves(samples: Samples) -> list[tuple[str, list[Group]]]:
 def _sections(facts: RunFacts, context: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(anchor, title) of the sections that this run fills, in order."""
     labels = facts.labels
-    domains = context["topics"].shown or context["formats"].shown or context["line_shares"]
     present = {
         "funnel": ("From records to tokens", True),
+        "origins": ("Where texts come from", bool(context["kind_rows"] or facts.origins)),
         "languages": ("Languages", "language" in labels.values),
-        "domains": ("Domains", bool(domains)),
+        "domains": ("Domains", "topic" in labels.types or bool(context["line_shares"])),
         "quality": ("Quality", _has_quality(labels)),
         "lengths": ("Lengths", context["lengths"] is not None),
         "duplicates": ("Duplicates", bool(facts.duplicates)),
@@ -226,16 +227,17 @@ def _has_quality(labels: LabelFacts) -> bool:
 
 
 def _absent(facts: RunFacts) -> list[str]:
-    """What this run did not do, so that nobody takes a missing section for a clean one."""
+    """What this run could have done and did not, so that nobody takes a missing section for a
+    clean one. A crawl or PDF files are inputs: a corpus without them lacks nothing.
+    """
     labels = facts.labels
     there = {
-        "crawl": facts.crawl is not None,
-        "pages of PDF files": bool(facts.intake.counts.get("pages")),
         "languages": "language" in labels.values,
         "domains": "topic" in labels.types,
         "quality score": "quality_score" in labels.types,
+        "duplicates": bool(facts.duplicates),
         "near duplicates": not facts.exact_only,
         "personal data": "pii" in labels.types,
-        "contamination": bool(facts.benchmarks),
+        "contamination (no benchmark is configured)": bool(facts.benchmarks),
     }
     return [name for name, present in there.items() if not present]

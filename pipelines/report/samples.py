@@ -14,6 +14,7 @@ from pipelines.mix.pins import Pins
 from pipelines.report.facts import LabelFacts
 from pipelines.report.masking import (
     OPENING_COLUMNS,
+    OPENING_LINES,
     Piece,
     Span,
     differences,
@@ -21,6 +22,7 @@ from pipelines.report.masking import (
     masked_line,
     masked_passage,
     secrets_of,
+    shortened,
 )
 from pipelines.report.rows import Rows, choose_parts, document_rows, pins_of
 from pipelines.run_record import RunRecord
@@ -32,6 +34,10 @@ MAX_LABELS: Final = 8
 MAX_CLUSTERS: Final = 3
 SAME_COLUMNS: Final = 240
 """Columns shown of two texts that are the same."""
+COMPARED_COLUMNS: Final = 6 * OPENING_COLUMNS
+"""Columns of two texts that are compared; what is shown of them is cut out afterwards, so that the
+end of the passages is not taken for a difference. Far enough for a paragraph more or less."""
+COMPARED_LINES: Final = 16 * OPENING_LINES
 LEAD_CHARS: Final = 150
 """Characters shown before the first difference of two texts with the same opening."""
 
@@ -222,7 +228,10 @@ def _cluster_sizes(rows: Rows) -> dict[int, int]:
 
 
 def _quoting(rows: Rows, per_label: int) -> list[int]:
-    """Rows of documents that quote a benchmark: of each those with the highest scores."""
+    """Rows of documents that quote a benchmark: of each those with the highest scores.
+
+    They are sorted by score over all benchmarks, the highest first, then by benchmark and id.
+    """
     if not rows.has("benchmark"):
         return []
     seen: dict[str, list[tuple[float, int]]] = {}
@@ -230,7 +239,12 @@ def _quoting(rows: Rows, per_label: int) -> list[int]:
         if name:
             score = rows.get("contamination_score", row) or 0.0
             seen.setdefault(str(name), []).append((-score, row))
-    return [row for name in sorted(seen) for _, row in sorted(seen[name])[: 4 * per_label]]
+    chosen = [
+        (score, name, row)
+        for name, rows_of in seen.items()
+        for score, row in sorted(rows_of)[: 4 * per_label]
+    ]
+    return [row for _, _, row in sorted(chosen)]
 
 
 def _quotation(rows: Rows, row: int, sample: Sample) -> Quotation:
@@ -248,16 +262,20 @@ def _cluster(rows: Rows, texts: Mapping[int, Mapping[str, Any]], first: int, oth
     same = texts[first]["text"] == texts[other]["text"]
     start = 0 if same or place < OPENING_COLUMNS else place - LEAD_CHARS
     columns = SAME_COLUMNS if same else OPENING_COLUMNS
-    one, two = (_sample(rows, row, texts[row], start, columns) for row in (first, other))
-    left, right = differences(one.pieces, two.pieces)
+    one, two = (
+        _sample(rows, row, texts[row], start, COMPARED_COLUMNS, COMPARED_LINES)
+        for row in (first, other)
+    )
+    left, right = (one.pieces, two.pieces) if same else differences(one.pieces, two.pieces)
+    (left, left_whole), (right, right_whole) = (shortened(p, columns) for p in (left, right))
     return Cluster(
         size=int(rows.get("cluster_size", first) or 0),
         role=str(rows.get("duplicate_role", other)),
         jaccard=rows.get("jaccard", other),
         same_text=bool(same),
         start=start,
-        first=replace(one, pieces=left),
-        other=replace(two, pieces=right),
+        first=replace(one, pieces=left, goes_on=one.goes_on or not left_whole),
+        other=replace(two, pieces=right, goes_on=two.goes_on or not right_whole),
     )
 
 
@@ -282,15 +300,16 @@ def _sample(
     document: Mapping[str, Any],
     start: int = 0,
     columns: int = OPENING_COLUMNS,
+    lines: int = OPENING_LINES,
 ) -> Sample:
-    """A document as it may be printed: `columns` columns of its text from `start`."""
+    """A document as it may be printed: its text from `start`, as much as columns and lines hold."""
     text = str(document["text"])
     found = rows.get(_KINDS, row)
     withheld = rows.has(_KINDS) and found is None
     spans = [Span(str(s["kind"]), int(s["start"]), int(s["end"])) for s in found or []]
     secrets = secrets_of(text, spans)
     passage, goes_on = masked_passage(
-        text, spans, start=start, guess=not rows.has(_KINDS), columns=columns
+        text, spans, start=start, guess=not rows.has(_KINDS), columns=columns, lines=lines
     )
     locator = document["locator"]
     place = document["uri"] or f"{locator['file']} at {locator['offset']}"

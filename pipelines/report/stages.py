@@ -35,6 +35,16 @@ _TOKEN_PARTS: Final = ("document_tokens", "cut_tokens", "eod", "padding")
 _TOKENS_BY: Final = "tokens_by_"
 
 
+def num_sequences(tokens: int, sequence_length: int) -> int:
+    """Sequences of one pass over a dataset of so many tokens.
+
+    A sequence overlaps the next by one token, the last label of the one being the first input of
+    the other: `num_tokens_per_epoch - add_extra_token` over the length, rounded down, in
+    `GPTDataset` of Megatron-LM core_v0.16.1. Each shard is one dataset of a blend.
+    """
+    return max(0, tokens - 1) // sequence_length
+
+
 def tally_name(plan: Plan) -> str:
     """The generation of the tallies that a plan was made from."""
     return f"tally.{plan.mixture}@{str(plan.generation.payload['tally'])[:8]}"
@@ -49,6 +59,8 @@ def stage_facts(plan: Plan, name: str, entries: Sequence[Entry]) -> StageFacts:
         counts.update(entry.counts)
         redacted.update(entry.detail.get("redacted", {}))
     cells = solved.cells
+    sizes = [entry.counts["tokens"] for entry in entries if entry.counts["tokens"]]
+    short = [tokens for tokens in sizes if not num_sequences(tokens, stage.sequence_length)]
     return StageFacts(
         mixture=plan.mixture,
         name=name,
@@ -73,7 +85,11 @@ def stage_facts(plan: Plan, name: str, entries: Sequence[Entry]) -> StageFacts:
         buckets=_buckets(stage, entries),
         counts=dict(counts),
         tokens_by=_tokens_by(entries),
+        redact=stage.redact,
         redacted=dict(redacted),
+        sequences=sum(num_sequences(tokens, stage.sequence_length) for tokens in sizes),
+        short_shards=len(short),
+        short_tokens=sum(short),
         shards=sum(1 for entry in entries if entry.files),
         bin_bytes=sum(ref.bytes for e in entries for ref in e.files if ref.kind == "bin"),
         width=sum(e.counts["tokens"] * np.dtype(e.detail["dtype"]).itemsize for e in entries),
@@ -117,13 +133,18 @@ def _sigma(entries: Sequence[Entry]) -> float:
 
 
 def _tokens_by(entries: Sequence[Entry]) -> dict[str, dict[str, int]]:
-    """What tokens were counted by -> value -> tokens, from every `tokens_by_...` of a detail."""
+    """What tokens were counted by -> value -> tokens, from every `tokens_by_...` of a detail.
+
+    What some entry lacks, because an older version wrote it, or what is empty in all, because there
+    is no such label, was not counted.
+    """
+    written = [entry for entry in entries if entry.counts["tokens"]]
     sums: dict[str, Counter[str]] = {}
-    for entry in entries:
+    for entry in written:
         for key, tokens in entry.detail.items():
-            if key.startswith(_TOKENS_BY):
+            if key.startswith(_TOKENS_BY) and all(key in other.detail for other in written):
                 sums.setdefault(key.removeprefix(_TOKENS_BY), Counter()).update(tokens)
-    return {name: dict(tokens) for name, tokens in sums.items()}
+    return {name: dict(tokens) for name, tokens in sums.items() if tokens}
 
 
 def _groups(stage: Stage, solved: StagePlan) -> tuple[GroupFacts, ...]:

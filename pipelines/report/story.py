@@ -4,7 +4,7 @@ A reader who reads only these lines knows the run. Each is a function of the fac
 that the table below it does not print.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipelines.annotate.job import SCORE_BINS
@@ -93,6 +93,30 @@ def crawl(losses: Losses) -> str:
     return f"{number(fetched)} of {plural(asked, 'URL')} that were asked for were fetched."
 
 
+def left_by_crawl(losses: Losses) -> str:
+    """Addresses beyond the limit of a crawl; empty where there are none."""
+    if not losses.left:
+        return ""
+    some = "address was" if losses.left == 1 else "addresses were"
+    return (
+        f"{number(losses.left)} more {some} known and not asked for: the crawl's max_pages was "
+        "reached."
+    )
+
+
+def origins(facts: RunFacts) -> str:
+    """How much of the documents people wrote."""
+    total = sum(facts.kinds.values())
+    if not total:
+        return "Who wrote the texts that were drawn."
+    people = facts.kinds.get("natural", 0)
+    if people == total:
+        return f"People wrote all {plural(total, 'document')}."
+    return (
+        f"People wrote {number(people)} of {plural(total, 'document')} ({percent(people, total)})."
+    )
+
+
 def languages(facts: RunFacts) -> str:
     """Which languages lead."""
     known = {c: n for c, n in facts.labels.known("language").items() if c != "und"}
@@ -112,6 +136,8 @@ def languages(facts: RunFacts) -> str:
 
 def topics(known: Mapping[str, int], documents: int) -> str:
     """Which domain leads."""
+    if not known:
+        return "No document has a topic."
     topic, count = max(known.items(), key=lambda item: (item[1], item[0]))
     return (
         f"{plural(len(known), 'topic')}; the largest is {topic.replace('_', ' ')} with "
@@ -179,9 +205,9 @@ def personal(spans: Mapping[str, int]) -> str:
 def stage(facts: StageFacts) -> str:
     """How a stage came out beside its plan."""
     planned = f"{number(facts.planned)} planned"
+    apart, cut = facts.tokens - facts.planned, facts.counts.get("cut_tokens", 0)
     if facts.sigmas is None:
-        return f"{planned}; nothing was left to chance."
-    apart = facts.tokens - facts.planned
+        return f"{planned}; nothing was left to chance{_for_cuts(apart, cut)}."
     side = "above" if apart >= 0 else "below"
     return (
         f"{planned}; {number(abs(apart))} {side} ({percent(abs(apart), facts.planned)}), which is "
@@ -189,12 +215,60 @@ def stage(facts: StageFacts) -> str:
     )
 
 
+def _for_cuts(apart: float, cut: int) -> str:
+    """What cuts of personal data have to do with a difference that is not of chance."""
+    if not round(apart):
+        return ""
+    if round(apart) != cut:
+        return f", and {number(abs(apart))} {'more' if apart > 0 else 'fewer'} were written"
+    done = "removed" if cut < 0 else "added by writing their kind instead"
+    return f", and the difference of {number(abs(cut))} is what the cuts of personal data {done}"
+
+
+def short_shards(facts: StageFacts) -> str:
+    """Shards that training passes over; empty where there are none."""
+    if not facts.short_shards:
+        return ""
+    are = "is shorter than one sequence and is" if facts.short_shards == 1 else None
+    return (
+        f"{plural(facts.short_shards, 'shard')} ({plural(facts.short_tokens, 'token')}) "
+        f"{are or 'are shorter than one sequence and are'} not trained on."
+    )
+
+
+def left_as_they_are(title: str, kinds: Sequence[str]) -> str:
+    """Personal data that a stage does not cut."""
+    return f"{title} leaves {listed(list(kinds))} as they are."
+
+
+def grown(facts: StageFacts) -> str:
+    """What would make a stage larger; empty where nothing would."""
+    ways = {
+        "shares": "if groups had their natural shares",
+        "length_buckets": "if each length bucket gave all it has and not the share that is set",
+        "max_epochs": "if documents could be drawn once more",
+    }
+    found = [
+        f"{number(facts.costs[name])} more {way}"
+        for name, way in ways.items()
+        if facts.costs[name] > 0.5
+    ]
+    return f"There would be {'; '.join(found)}." if found else ""
+
+
 def binds(facts: StageFacts) -> str:
     """What decides how large a stage can be."""
     most = f"At most {number(facts.attainable)} tokens are to be had"
     if facts.limited_by:
         return f"{most}, and {facts.limited_by} decides that: it is the scarcest for its share."
-    return f"{most} at {facts.max_epochs:g} epochs; all groups reach that together."
+    epochs = f"{facts.max_epochs:g} {'epoch' if facts.max_epochs == 1 else 'epochs'}"
+    return f"{most} at {epochs}; all groups reach that together."
+
+
+def parts_read(samples: Samples) -> str:
+    """`the 2 parts that were read for this page`."""
+    were = "was" if samples.parts_read == 1 else "were"
+    return f"the {plural(samples.parts_read, 'part')} that {were} read for this page"
 
 
 def reading(samples: Samples) -> str:

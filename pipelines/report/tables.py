@@ -5,17 +5,21 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from mixtures.expressions import ELIGIBLE
+from mixtures.spec import REDACTABLE
 from pipelines.report.facts import (
+    IN_REJECTED_FILES,
     OTHERS,
     Check,
     GroupFacts,
     LabelFacts,
+    Losses,
     RunFacts,
     StageFacts,
     count_bins,
     score_bins,
 )
 from pipelines.report.language_tags import language_name, script_name
+from pipelines.report.origins import KINDS
 from pipelines.report.pictures import Rect, columns, share
 from pipelines.report.story import number, percent
 
@@ -31,6 +35,9 @@ SPARKLINE: Final = (120.0, 24.0)
 
 LARGEST: Final = 4
 """Groups of a stage that are named at the head of the page."""
+
+NO_TOPIC: Final = "no topic (score too low, or a language without one)"
+NO_FORMAT: Final = "no format (score too low)"
 
 _FEW: Final = 3  # not worth a fold of their own
 _T = TypeVar("_T")
@@ -176,6 +183,69 @@ def language_rows(facts: RunFacts) -> Folded[LanguageRow]:
 def _other_name(script: str, language: str) -> str:
     """The script's name where the language's does not say it: not `Japanese Japanese`."""
     return "" if set(script.split()) & set(language.split()) else script
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindRow:
+    """Who wrote texts: documents, and tokens of every stage; None where that was not counted."""
+
+    name: str
+    documents: int | None
+    bar: float
+    tokens: tuple[int | None, ...]
+
+
+def kind_rows(facts: RunFacts) -> list[KindRow]:
+    """All kinds of texts, people's own first; empty where no entry says who wrote them."""
+    by_stage = [
+        {("" if kind == "null" else kind): n for kind, n in s.tokens_by.get("kind", {}).items()}
+        for s in facts.stages
+    ]
+    found = {*facts.kinds, *(kind for tokens in by_stage for kind in tokens)}
+    largest = max(facts.kinds.values(), default=0)
+    ordered = [*KINDS, *sorted(found - set(KINDS))]
+    return [
+        KindRow(
+            name=KINDS.get(kind, kind),
+            documents=facts.kinds.get(kind, 0) if facts.kinds else None,
+            bar=share(facts.kinds.get(kind, 0), largest),
+            tokens=tuple(tokens.get(kind, 0) if tokens else None for tokens in by_stage),
+        )
+        for kind in ordered
+        if kind in found or (kind in KINDS and kind and found)
+    ]
+
+
+def page_rejects(intake: Losses) -> Folded[Row]:
+    """Why pages of PDF-like files were rejected; the rows sum to all pages that were.
+
+    Pages of a file that was rejected as a whole may have no reason of their own.
+    """
+    reasons = dict(intake.reasons.get("page_rejects", {}))
+    total = intake.counts.get("pages_rejected", 0)
+    others = total - sum(reasons.values())
+    return counted(reasons | {IN_REJECTED_FILES: max(0, others)}, name=spoken, whole=total)
+
+
+def label_counts(labels: LabelFacts, column: str, without: str) -> Folded[Row]:
+    """Documents by a label, those without it in a row of their own; empty where none has it."""
+    counts = labels.values.get(column, {}) if labels.known(column) else {}
+    return counted(counts, name=lambda value: spoken(value) if value else without)
+
+
+def spoken(name: str) -> str:
+    """A name without underscores."""
+    return name.replace("_", " ")
+
+
+def kinds_left(stage: StageFacts, labels: LabelFacts) -> list[str]:
+    """Kinds of personal data that the shards of a stage hold as they are.
+
+    Those that a stage could have cut and does not, and others that an annotator of the user's own
+    found.
+    """
+    left = [kind for kind in REDACTABLE if kind not in stage.redact]
+    return left + sorted(set(labels.spans.get("pii", {})) - set(REDACTABLE))
 
 
 def composition(stage: StageFacts) -> tuple[Row, ...]:

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -190,11 +190,26 @@ class Ledger:
         """
         return _from_json(self.storage.read(path), path)
 
-    def fold(self, generation: Generation | str) -> None:
-        """Copies all entries of a generation into one Parquet file."""
+    def fold(
+        self, generation: Generation | str, made: Collection[tuple[str, int]] | None = None
+    ) -> None:
+        """Copies all entries of a generation into one Parquet file.
+
+        Args:
+            generation: Which.
+            made: (source, part) of entries that may differ from those of an earlier fold; all,
+                where None.
+        """
         name = generation if isinstance(generation, str) else generation.name
-        entries = self.entries(name)
-        if not entries or self.folded(name) == entries:
+        before = self.folded(name)
+        old = {(e.source, e.part): e for e in before}
+        entries = [
+            self.read_entry(path)
+            if made is None or place in made or place not in old
+            else old[place]
+            for place, path in sorted((_place(path), path) for path in self.entry_files(name))
+        ]
+        if not entries or before == entries:
             return
         columns = {
             "path": [entry_path(name, entry.source, entry.part) for entry in entries],
