@@ -22,6 +22,8 @@ LINES = """\
 {"url": "https://b.example/wiki/tide?page=2", "text": "Часы у причала спешат на четверть часа."}
 {"url": "http://c.example/copy/b.example/wiki/tide", "text": "The tide clock is wrong."}
 {"url": "http://c.example/notatide", "text": "ساعة المد في الميناء تخطئ بربع ساعة."}
+{"url": "http://d.example/clock", "text": "बंदरगाह की घड़ी पंद्रह मिनट आगे चलती है।"}
+{"url": "http://c.example/copy/d.example/clock", "text": "นาฬิกาที่ท่าเรือเดินเร็วไปสิบห้านาที"}
 {"url": "http://c.example/wiki/empty", "text": ""}
 not json
 """
@@ -86,11 +88,10 @@ def test_uris_match_whole_or_from_a_slash_on(
 
 def test_closest_name_wins(workspace: Workspace) -> None:
     """The whole of one URI is also the ending of another."""
-    ((found,), _) = find(workspace, "c.example/copy/b.example/wiki/tide")
-    ((whole,), _) = find(workspace, "http://c.example/copy/b.example/wiki/tide")
-    assert found == whole
-    ((page,), _) = find(workspace, "https://b.example/wiki/tide?page=2")
-    assert page.uri == "https://b.example/wiki/tide?page=2"
+    for what in ("d.example/clock", "http://d.example/clock"):
+        ((found,), _) = find(workspace, what)
+        assert found.uri == "http://d.example/clock"
+    assert len(find(workspace, "clock")[0]) == 2
 
 
 def test_file_and_offset_name_each_record(workspace: Workspace) -> None:
@@ -100,9 +101,9 @@ def test_file_and_offset_name_each_record(workspace: Workspace) -> None:
     for row, offset in enumerate(places):
         for what in (f"lines.jsonl:{offset}", f"lines.jsonl at {offset}"):
             documents, rejects = find(workspace, what)
-            assert len(documents) == (row < 4)
-            assert len(rejects) == (row >= 4)
-            assert [d.locator["offset"] for d in documents] == [offset] * (row < 4)
+            assert len(documents) == (row < 6)
+            assert len(rejects) == (row >= 6)
+            assert [d.locator["offset"] for d in documents] == [offset] * (row < 6)
     assert find(workspace, f"lines.jsonl:{places[1] + 1}") == ([], [])
     ((found,), _) = find(workspace, "deep/horses.pdf:0")
     assert find(workspace, found.id.hex()) == ([found], [])
@@ -135,9 +136,9 @@ def test_pages_of_a_pdf_are_told(workspace: Workspace) -> None:
 
 def test_several_matches_are_listed_to_choose_from(workspace: Workspace) -> None:
     told = run(workspace, "lines.jsonl").splitlines()
-    assert told[0] == "4 documents and 2 rejects match 'lines.jsonl':"
+    assert told[0] == "6 documents and 2 rejects match 'lines.jsonl':"
     assert told[-1] == "choose one: trace its first column"
-    assert len(told) == 8
+    assert len(told) == 10
     for line in told[1:-1]:
         chosen = run(workspace, line.split()[0]).splitlines()
         assert chosen[0].startswith("rejected by" if "rejected: " in line else "document: ")
