@@ -310,9 +310,9 @@ class _Run:
         with self.progress.stage(title, parts=len(pending), meters=meters):
             run_transform(transform, self.options.beam_args)
         self.parts_done += len(pending)
-        made = {(key.source, key.part) for key in pending}
+        places = {(key.source, key.part) for key in pending}
         for generation in generations:
-            self.workspace.ledger.fold(generation, made)
+            self.workspace.ledger.fold(generation, places)
 
 
 def refuse_own_files(workspace: Workspace, source: str, listed: Sequence[Listed]) -> None:

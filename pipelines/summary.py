@@ -78,15 +78,17 @@ def _print_crawl(console: Console, result: RunResult) -> None:
 
 def _left_over(result: RunResult, source: str) -> int:
     """Addresses that a crawl knew and did not ask for."""
-    ledger = result.workspace.ledger
-    rounds = [
-        entry
+    assert result.record is not None
+    ledger, crawl = result.workspace.ledger, result.record.crawl[source]
+    frontiers = [
+        name
         for name in ledger.generations()
         if name.startswith("crawl.frontier@")
-        for entry in ledger.entries(name, source)
+        and ledger.payload(name)["crawl"] == ledger.full(crawl)
     ]
-    last = max(rounds, key=lambda entry: entry.part, default=None)
-    return last.counts["over_max_pages"] + last.counts["waiting"] if last else 0
+    rounds = [entry for name in frontiers for entry in ledger.entries(name, source)]
+    over = sum(entry.counts["over_max_pages"] for entry in rounds)
+    return over + (rounds[-1].counts["waiting"] if rounds else 0)
 
 
 def _print_input(console: Console, result: RunResult) -> None:

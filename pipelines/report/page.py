@@ -171,7 +171,9 @@ def _label_tables(facts: RunFacts) -> dict[str, Any]:
 
 
 def _signals(labels: LabelFacts) -> list[str]:
-    return [column for column in sorted(labels.histograms) if column not in _DRAWN][:SIGNALS]
+    """Columns of numbers that no section of their own shows; not those that are null everywhere."""
+    drawn = [column for column, bins in labels.histograms.items() if bins and column not in _DRAWN]
+    return sorted(drawn)[:SIGNALS]
 
 
 def _other_values(labels: LabelFacts) -> list[str]:

@@ -224,7 +224,7 @@ def page_rejects(intake: Losses) -> Folded[Row]:
     reasons = dict(intake.reasons.get("page_rejects", {}))
     total = intake.counts.get("pages_rejected", 0)
     others = total - sum(reasons.values())
-    return counted(reasons | {IN_REJECTED_FILES: max(0, others)}, name=spoken, whole=total)
+    return counted(reasons | {IN_REJECTED_FILES: max(0, others)}, whole=total)
 
 
 def label_counts(labels: LabelFacts, column: str, without: str) -> Folded[Row]:

@@ -118,7 +118,21 @@ def add_crawl(workspace: Workspace) -> None:
                 detail={"reasons": reasons},
             )
         )
+    _add_frontier(workspace, generation)
     write_run_record(workspace, dataclasses.replace(record, crawl={"pages": generation.name}))
+
+
+def _add_frontier(workspace: Workspace, crawl: Generation) -> None:
+    """Rounds of that crawl, which leave 6 addresses over the limit, and those of another crawl."""
+    for of, rounds in ((crawl.full, ((9, 5, 3), (2, 1, 2), (2, 0, 0))), ("another", ((1, 9, 9),))):
+        generation = Generation(job="crawl.frontier", payload={"version": "1", "crawl": of})
+        workspace.ledger.declare(generation)
+        for part, (planned, over, waiting) in enumerate(rounds):
+            counts = {"planned": planned, "over_max_pages": over, "waiting": waiting, "reached": 0}
+            counts["candidates"] = planned + over + waiting
+            key, watch = PartKey("pages", part), Stopwatch()
+            entry = entry_of(generation, key, files=(), counts=counts, watch=watch)
+            workspace.ledger.commit(entry)
 
 
 def add_near_duplicates(workspace: Workspace) -> None:

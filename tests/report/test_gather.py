@@ -9,9 +9,9 @@ import pytest
 from labelled_corpus import NEAR, PERSONAL
 
 from pipelines.mix.plan import read_plan
-from pipelines.report.facts import Check, count_bins, score_bins
+from pipelines.report.facts import Check, OriginFacts, count_bins, score_bins
 from pipelines.report.gather import gather
-from pipelines.report.stages import MAX_GROUPS, stage_facts
+from pipelines.report.stages import MAX_GROUPS, num_sequences, stage_facts
 from pipelines.run_record import read_run_record, write_run_record
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.workspace import Workspace
@@ -53,6 +53,7 @@ def test_labels_are_summed_over_parts(rich: Workspace) -> None:
 def test_crawl_duplicates_and_refused_mixtures_are_there(rich: Workspace) -> None:
     facts = gather(rich)
     assert facts.crawl is not None
+    assert facts.crawl.left == 6, "over the limit in any round; none waits in the last"
     assert facts.crawl.reasons["reasons"] == {"robots": 1, "http_status": 3, "timeout": 1}
     assert facts.duplicates["near_duplicate"] == 2, "one that was found, one that was added"
     assert not facts.exact_only
@@ -72,14 +73,14 @@ def test_all_sums_of_a_finished_run_add_up(rich: Workspace) -> None:
     ("job", "count", "total"),
     [
         ("extract", "documents", "records"),
-        ("crawl", "fetched", "asked"),
+        ("crawl@", "fetched", "asked"),
         ("shards", "eod", "tokens"),
         ("shards", "documents", "eligible"),
         ("annotate.language", "rows", "documents"),
     ],
 )
 def test_a_changed_count_is_found(copy: Workspace, job: str, count: str, total: str) -> None:
-    folders = Path(copy.url, "ledger").glob(f"{job}*@*")
+    folders = Path(copy.url, "ledger").glob(f"{job}*")
     path = sorted(p for f in folders for p in f.rglob("part-*.json"))[0]
     entry = json.loads(path.read_text())
     entry["counts"][count] += 100
@@ -89,6 +90,66 @@ def test_a_changed_count_is_found(copy: Workspace, job: str, count: str, total: 
     faults = gather(copy).failed_checks
     assert total in {check.total[0] for check in faults}
     assert 100 in {abs(check.missing) for check in faults}
+
+
+def change_entries(workspace: Workspace, folder: str, **details: object) -> None:
+    """Changes the details of all entries of a job; None takes one away."""
+    for path in Path(workspace.url).glob(f"ledger/{folder}@*/*/part-*.json"):
+        entry = json.loads(path.read_text())
+        entry["detail"] |= details
+        entry["detail"] = {k: v for k, v in entry["detail"].items() if v is not None}
+        path.write_text(json.dumps(entry))
+    for fold in Path(workspace.url, "ledger").rglob("folded.parquet"):
+        fold.unlink()
+
+
+def test_kinds_of_texts_are_summed_and_must_be_all_documents(copy: Workspace) -> None:
+    change_entries(copy, "extract", kinds={"natural": 1, "synthetic": 1})
+    facts, record = gather(copy), read_run_record(copy)
+    parts = sum(len(copy.ledger.entries(g, s)) for s, g in record.extract.items())
+    assert facts.kinds == {"natural": parts, "synthetic": parts}
+    faults = [check for check in facts.failed_checks if check.where == "kinds"]
+    assert [check.total for check in faults] == ([("documents", 14)] if 2 * parts != 14 else [])
+    change_entries(copy, "extract", kinds=None)
+    facts = gather(copy)
+    assert facts.kinds == {}
+    assert not [check for check in facts.checks if check.where == "kinds"]
+
+
+def test_tokens_by_kind_of_older_entries_are_no_fault(copy: Workspace) -> None:
+    change_entries(copy, "shards.small", tokens_by_kind=None)
+    facts = gather(copy)
+    assert facts.failed_checks == ()
+    assert all("kind" not in stage.tokens_by for stage in facts.stages)
+
+
+def test_origins_are_what_the_extract_generation_says_of_its_source(copy: Workspace) -> None:
+    assert gather(copy).origins == ()
+    record = read_run_record(copy)
+    path = Path(copy.url, "ledger", record.extract["notes"], "generation.json")
+    payload = json.loads(path.read_text())
+    payload["source"]["provenance"] = {"kind": "rewritten", "model": "m/7b", "recipe": None}
+    path.write_text(json.dumps(payload))
+    found = OriginFacts(source="notes", kind="rewritten", model="m/7b", recipe="")
+    assert gather(copy).origins == (found,)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted"), [(0, 0), (1, 0), (64, 0), (65, 1), (128, 1), (129, 2)]
+)
+def test_a_sequence_needs_one_token_more_than_its_length(tokens: int, wanted: int) -> None:
+    assert num_sequences(tokens, 64) == wanted
+
+
+def test_sequences_are_counted_shard_by_shard(rich: Workspace) -> None:
+    record = read_run_record(rich)
+    plan = read_plan(rich, record.mixtures["small"])
+    one = next(e for e in rich.ledger.entries(record.shards["small"]) if e.source == "first")
+    sizes = (65, 128, 64, 20, 0)
+    entries = [dataclasses.replace(one, counts={**one.counts, "tokens": size}) for size in sizes]
+    facts = stage_facts(plan, "first", entries)
+    assert (facts.sequences, facts.short_shards, facts.short_tokens) == (2, 2, 84)
+    assert facts.redact == ("email", "key")
 
 
 def test_missing_is_what_the_terms_lack() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from labelled_corpus import EMAIL, KEY, OVERRIDE, SCRIPT
 
-from pipelines.report.facts import Check, RunFacts
+from pipelines.report.facts import Check, OriginFacts, RunFacts
 from pipelines.report.gather import gather
 from pipelines.report.page import Price, render
 from pipelines.report.rejects import read_rejects
@@ -208,9 +208,12 @@ def test_what_did_not_run_is_said_and_has_no_section(copy: Workspace) -> None:
     write_run_record(copy, bare)
     page = Page(page_of(copy))
     ids = {attrs.get("id") for attrs in page.all("section")}
-    assert ids == {"funnel", "rejects", "cost", "trace"}
-    for name in ("crawl", "domains", "personal data", "contamination"):
-        assert name in page.text.split("Not run")[1][:200]
+    assert ids == {"funnel", "origins", "rejects", "cost", "trace"}
+    said = page.text.split("Not run")[1].split("\n")[0]
+    for name in ("domains", "personal data", "contamination (no benchmark is configured)"):
+        assert name in said
+    assert "crawl" not in said, "a corpus without a crawled source lacks nothing"
+    assert "PDF" not in said
 
 
 def test_refused_mixture_says_why(page: Page) -> None:
@@ -229,11 +232,15 @@ def test_long_tables_fold_and_hold_all_rows(rich: Workspace) -> None:
 
 def test_pages_of_pdf_files_are_shown_where_there_are_some(rich: Workspace) -> None:
     facts = gather(rich)
-    pages = {"pages": 9, "pages_text": 5, "pages_ocr": 2, "pages_blank": 1, "pages_rejected": 1}
-    intake = dataclasses.replace(facts.intake, counts={**facts.intake.counts, **pages})
+    pages = {"pages": 12, "pages_text": 5, "pages_ocr": 2, "pages_blank": 1, "pages_rejected": 4}
+    reasons = {**facts.intake.reasons, "page_rejects": {"no_text": 2, "broken_page": 1}}
+    counts = {**facts.intake.counts, **pages}
+    intake = dataclasses.replace(facts.intake, counts=counts, reasons=reasons)
     page = Page(page_of(rich, dataclasses.replace(facts, intake=intake)))
-    assert page.row("read by OCR") == ["2", "22 %"]
-    assert "pages of PDF files" not in page.text
+    assert page.row("read by OCR") == ["2", "17 %"]
+    assert page.row("no_text") == ["2", "50 %"]
+    assert page.row("broken_page") == ["1", "25 %"]
+    assert page.row("in files that were rejected") == ["1", "25 %"]
 
 
 def test_money_is_shown_only_for_a_price(rich: Workspace, page: Page) -> None:
@@ -242,3 +249,63 @@ def test_money_is_shown_only_for_a_price(rich: Workspace, page: Page) -> None:
     assert f"{seconds * 0.2:.4f} EUR" in priced.text or f"{seconds * 0.2:.2f} EUR" in priced.text
     assert "EUR" not in page.text
     assert "USD" not in page.text
+
+
+def test_who_wrote_the_texts_is_shown_by_stage(rich: Workspace) -> None:
+    facts = gather(rich)
+    first, second = facts.stages
+    first = dataclasses.replace(first, tokens_by={"kind": {"natural": 70, "synthetic": 30}})
+    second = dataclasses.replace(second, tokens_by={})
+    origin = OriginFacts(source="notes", kind="synthetic", model="<m>", recipe="")
+    changed = dataclasses.replace(
+        facts,
+        kinds={"natural": 12, "synthetic": 2},
+        origins=(origin,),
+        stages=(first, second),
+    )
+    page = Page(page_of(rich, changed))
+    assert page.row("natural: written by people") == ["12", "70", "not recorded"]
+    assert page.row("transcribed: read by OCR") == ["0", "0", "not recorded"]
+    assert page.row("synthetic: made up by a model") == ["2", "30", "not recorded"]
+    assert ["notes", "synthetic", "<m>", "not named"] in page.rows
+    assert "People wrote 12 of 14 documents (86 %)." in page.text
+    older = dataclasses.replace(changed, kinds={}, origins=(), stages=(second,))
+    assert "Where texts come from" not in Page(page_of(rich, older)).text
+
+
+def test_topics_add_up_to_all_documents(rich: Workspace) -> None:
+    facts = gather(rich)
+    values = {**facts.labels.values, "topic": {"tides": 10, "": 4}, "format": {"": 14}}
+    labels = dataclasses.replace(facts.labels, values=values)
+    changed = dataclasses.replace(facts, labels=labels)
+    page = Page(page_of(rich, changed))
+    assert page.row("tides") == ["10", "71 %"]
+    name = "no topic (score too low, or a language without one)"
+    assert page.row(name) == ["4", "29 %"]
+    assert "no format model is configured (tokenmill train domain makes one)" in page.text
+    with_model = Page(page_of(rich, dataclasses.replace(changed, domain_model=True)))
+    assert "no format model" not in with_model.text
+
+
+def test_what_is_left_of_a_crawl_and_of_personal_data_is_said(page: Page) -> None:
+    assert "6 more addresses were known and not asked for: the crawl's max_pages" in page.text
+    assert page.text.count("small / first leaves ip, phone and card as they are.") == 2
+    assert page.text.count("small / second leaves email, ip, phone, card and key as they are.") == 2
+    assert "Nothing was cut in small / second." in page.text
+
+
+def test_sequences_are_those_of_megatron(rich: Workspace) -> None:
+    facts = gather(rich)
+    stage = dataclasses.replace(facts.stages[0], sequences=4321, short_shards=2, short_tokens=84)
+    page = Page(page_of(rich, dataclasses.replace(facts, stages=(stage,))))
+    assert "4,321" in page.text.split("sequences filled")[1][:20]
+    told = "2 shards (84 tokens) are shorter than one sequence and are not trained on."
+    assert told in page.text
+
+
+def test_a_column_that_is_null_everywhere_has_no_histogram(rich: Workspace) -> None:
+    facts, record = gather(rich), read_run_record(rich)
+    null = {**facts.labels.histograms, "of_no_document": {}}
+    facts = dataclasses.replace(facts, labels=dataclasses.replace(facts.labels, histograms=null))
+    samples = read_samples(rich, record, facts.labels, 1)
+    assert "of_no_document" not in render(facts, samples, read_rejects(rich, record, 1))

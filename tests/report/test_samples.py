@@ -9,9 +9,10 @@ import pytest
 from labelled_corpus import EMAIL, KEY, NEAR, PERSONAL
 
 from pipelines.report.gather import gather
+from pipelines.report.masking import OPENING_COLUMNS
 from pipelines.report.rejects import choose_entries, read_rejects
-from pipelines.report.rows import choose_parts, document_rows
-from pipelines.report.samples import Samples, read_samples
+from pipelines.report.rows import Rows, choose_parts, document_rows
+from pipelines.report.samples import Samples, _cluster, _quoting, read_samples
 from pipelines.run_record import read_run_record
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.ledger import Entry, FileRef
@@ -76,6 +77,39 @@ def test_near_copies_come_first_with_their_difference_marked(samples: Samples) -
     assert marked == {"trains", "buses"}
     assert exact.same_text
     assert samples.cluster_sizes[2] == len(samples.clusters)
+
+
+def test_end_of_an_excerpt_is_no_difference() -> None:
+    """One text has a sentence more, so that the excerpts end at different words."""
+    words = [f"w{n}" for n in range(4000)]
+    texts = (" ".join(words), " ".join([*words[:5], "only", "here", *words[5:]]))
+    rows = Rows(pa.table({"id": [b"a", b"b"]}), [(PartKey("s", 0), 0), (PartKey("s", 0), 1)])
+    documents = {
+        row: {"id": b"a", "text": text, "uri": "u", "source": "s", "meta": (), "locator": {}}
+        for row, text in enumerate(texts)
+    }
+    cluster = _cluster(rows, documents, 0, 1)
+    sides = (cluster.first, cluster.other)
+    marked = ["".join(p.text for p in side.pieces if p.differs).split() for side in sides]
+    assert marked == [[], ["only", "here"]]
+    shown = ["".join(piece.text for piece in side.pieces) for side in sides]
+    assert [len(text) for text in shown] == [OPENING_COLUMNS] * 2
+    assert all(text.startswith(part) for text, part in zip(texts, shown, strict=True))
+    assert all(side.goes_on for side in sides)
+
+
+def test_quotations_are_sorted_by_score_then_name() -> None:
+    rows = Rows(
+        pa.table(
+            {
+                "id": [b"a", b"b", b"c", b"d", b"e"],
+                "benchmark": ["b", "a", None, "c", "a"],
+                "contamination_score": [0.5, 0.5, None, 0.9, 0.2],
+            }
+        ),
+        [(PartKey("s", 0), n) for n in range(5)],
+    )
+    assert _quoting(rows, 1) == [3, 1, 0, 4]
 
 
 def test_quoting_document_names_benchmark_and_item(samples: Samples) -> None:

@@ -1,10 +1,15 @@
 """Numbers in words, and names of languages."""
 
+import dataclasses
+
 import pytest
 
 from annotators.language.languages import codes
 from pipelines.report import story
+from pipelines.report.facts import StageFacts
+from pipelines.report.gather import gather
 from pipelines.report.language_tags import html_lang, language_name, script_name
+from pipelines.workspace.workspace import Workspace
 
 
 @pytest.mark.parametrize(
@@ -53,3 +58,36 @@ def test_every_language_has_a_tag_of_bcp_47_and_a_name() -> None:
     assert language_name("deu_Latn") == "German"
     unnamed = {code for code in codes() if script_name(code) == code.split("_")[1]}
     assert unnamed == {"tha_Thai"}  # the one code that is its own name
+
+
+def stage(workspace: Workspace, **changes: object) -> StageFacts:
+    return dataclasses.replace(gather(workspace).stages[0], **changes)  # type: ignore[arg-type]
+
+
+def test_difference_that_is_not_of_chance_is_explained(labelled: Workspace) -> None:
+    certain = stage(labelled, planned=1000.0, sigma=0.0, counts={"tokens": 988, "cut_tokens": -12})
+    assert story.stage(certain) == (
+        "1,000 planned; nothing was left to chance, and the difference of 12 is what the cuts of "
+        "personal data removed."
+    )
+    other = dataclasses.replace(certain, counts={"tokens": 990, "cut_tokens": -12})
+    assert story.stage(other).endswith("nothing was left to chance, and 10 fewer were written.")
+    equal = dataclasses.replace(certain, counts={"tokens": 1000})
+    assert story.stage(equal) == "1,000 planned; nothing was left to chance."
+
+
+def test_what_binds_is_said_in_words(labelled: Workspace) -> None:
+    once = stage(labelled, attainable=5.0, limited_by="", max_epochs=1.0)
+    assert story.binds(once).startswith("At most 5 tokens are to be had at 1 epoch;")
+    assert " at 2.5 epochs;" in story.binds(dataclasses.replace(once, max_epochs=2.5))
+    costs = {"shares": 0.0, "length_buckets": 70.0, "max_epochs": 30.0}
+    assert story.grown(dataclasses.replace(once, costs=costs)) == (
+        "There would be 70 more if each length bucket gave all it has and not the share that is "
+        "set; 30 more if documents could be drawn once more."
+    )
+    assert story.grown(dataclasses.replace(once, costs=dict.fromkeys(costs, 0.0))) == ""
+
+
+def test_one_short_shard_is_singular(labelled: Workspace) -> None:
+    short = stage(labelled, short_shards=1, short_tokens=1)
+    assert story.short_shards(short).startswith("1 shard (1 token) is shorter")
