@@ -46,7 +46,7 @@ class Limits:
     """Base allowance of a batch ..."""
     record_timeout_s: float = 1.0
     """... and what each record adds."""
-    memory_bytes: int = 2 << 30
+    memory_bytes: int = 4 << 30
     """Private memory that one child may allocate."""
 
 
