@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipelines.config import ExtractConfig, PdfConfig
 from pipelines.extract.markup import extract_records
+from pipelines.extract.pdf.document import read_scan
 from pipelines.extract.rows import Record, to_batches
 from pipelines.workspace.schema import ASKED
 
@@ -194,3 +195,11 @@ def test_unknown_engine_is_refused_before_work() -> None:
     (batch,) = to_batches([record])
     with pytest.raises(ValueError, match="choose one of pdf-inspector, pymupdf"):
         extract_records(batch, settings=settings)
+
+
+def test_a_sheet_too_large_to_be_read_is_not_called_blank() -> None:
+    pdf = pymupdf.open()
+    page = pdf.new_page(width=8000, height=8000)
+    page.draw_line((100, 100), (400, 100), width=4)
+    found = read_scan(pdf.tobytes(), 1, PdfConfig())
+    assert (found.outcome, found.reason) == ("rejected", "page_too_large")

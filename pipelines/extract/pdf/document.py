@@ -118,11 +118,17 @@ def read_scan(payload: bytes, number: int, settings: PdfConfig) -> Page:
         return _rejected(number, "broken_page", str(error))
     except (pdfium.PdfiumError, PdfRefused):
         return _rejected(number, "broken_page", _NOT_READ)
+    found = _judged(number, image, settings)
+    if found.outcome == BLANK and dpi < _LEAST_DPI:
+        message = f"seen at {dpi:.0f} dpi, because it is so large, and nothing can be read on it"
+        return _rejected(number, "page_too_large", message)
+    return found
+
+
+def _judged(number: int, image: Image, settings: PdfConfig) -> Page:
+    """Blank, or what OCR reads."""
     ink = ink_share(image)
     if ink < _BLANK_INK:
-        if dpi < _LEAST_DPI:
-            message = f"drawn at {dpi:.0f} dpi, because it is so large that more would not fit"
-            return _rejected(number, "page_too_large", message)
         return Page(page=number, outcome=BLANK)
     if settings.ocr == "none":
         return _rejected(number, "ocr_disabled", "a picture, and extract.pdf.ocr is none")
