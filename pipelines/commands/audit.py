@@ -1,8 +1,11 @@
 """`tokenmill audit`: is every record accounted for, and is every file what it was?"""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pipelines.workspace.audit import AuditReport
 
 
 def register(app: typer.Typer) -> None:
@@ -20,16 +23,13 @@ def audit_command(
 
     Prints what is wrong, one line a fault, and exits 1 if there is any.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from pipelines.crawl.check import check_crawl
     from pipelines.deduplicate.check import cluster_faults, label_faults
     from pipelines.extract.recount import recount_faults
     from pipelines.mix.check import tally_faults, unfinished
     from pipelines.run_record import record_faults
     from pipelines.shards.check import shard_faults
-    from pipelines.workspace.audit import audit, equations_of
+    from pipelines.workspace.audit import audit
     from pipelines.workspace.workspace import Workspace
 
     opened = Workspace.open(workspace)
@@ -50,6 +50,18 @@ def audit_command(
         report.notes += unfinished(opened)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         report.faults.append(f"a plan cannot be read ({type(error).__name__}: {error})")
+    _print(report)
+    if report.faults:
+        raise typer.Exit(1)
+
+
+def _print(report: "AuditReport") -> None:
+    """Equations with their sums, then notes, faults and what was looked at."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipelines.workspace.audit import equations_of
+
     console = Console()
     table = Table(box=None, pad_edge=False)
     for name in ("job", "equation", "sums"):
@@ -80,4 +92,3 @@ def audit_command(
             highlight=False,
             soft_wrap=True,
         )
-        raise typer.Exit(1)

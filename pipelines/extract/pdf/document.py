@@ -14,6 +14,7 @@ Why a file is: `encrypted`, `broken_pdf`, `too_many_pages`; `no_text` where all 
 are several.
 """
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -43,6 +44,7 @@ _NOT_READ: Final = "PDFium cannot read or draw the page"
 _BLANK_INK: Final = 3e-5
 # Letters of 12 points are 5 pixels high at this; below it a line of text looks like nothing.
 _LEAST_DPI: Final = 30
+_OUT_OF_MEMORY: Final = re.compile(r"bad_alloc|[Ff]ailed to allocate|[Ii]nsufficient memory")
 # Specks, folds and shadows of an empty sheet: OCR finds no line in so little ink.
 _EMPTY_SHEET_INK: Final = 5e-3
 
@@ -141,6 +143,9 @@ def _transcribed(number: int, image: Image, ink: float) -> Page:
     except MemoryError:
         raise
     except Exception as error:  # cv2 and onnxruntime raise classes of their own; a page is lost
+        if _OUT_OF_MEMORY.search(str(error)):
+            # The limit of this process, not the page: another try in a fresh one may read it.
+            raise MemoryError(str(error)) from error
         return _rejected(number, "ocr_failed", f"{type(error).__name__}: {error}")
     if found.text is not None:
         return Page(page=number, outcome=OCR, text=found.text, reader=ocr_version())
