@@ -1,4 +1,4 @@
-"""The datatrove side of `end_to_end.py`; runs under the interpreter of datatrove's own venv.
+"""The datatrove side of `end_to_end.py` and `shards.py`; runs under datatrove's own venv.
 
     python datatrove_side.py '{"kind": "html", "input": ..., "output": ..., ...}'
 
@@ -17,6 +17,7 @@ things that datatrove would fetch from the network, and what was chosen:
   (tokenmill measures the C4 signals too). The extractor is `Trafilatura()` with its default
   options, or with `no_fallback=True`, which is what trafilatura 1.x calls its fast mode.
 - text: what passes the filters is tokenized with the same tokenizer.json and EOD token.
+- shards: JSONL to MegatronDocumentTokenizer and nothing between.
 
 A dropped document meets no later filter, so datatrove does less the more it drops; tokenmill
 measures every signal of every document.
@@ -86,37 +87,44 @@ def _html_steps(task: dict[str, Any]) -> list[Any]:
 
 def _text_steps(task: dict[str, Any]) -> list[Any]:
     """JSONL to labelled, filtered, tokenized Megatron datasets."""
+    reader, tokenizer = _shards_steps(task)
+    return [
+        reader,
+        _label_language(task["model"]),
+        *_filters(with_c4=False),
+        partial(note_ids, folder=task["output"]),
+        tokenizer,
+    ]
+
+
+def _shards_steps(task: dict[str, Any]) -> list[Any]:
+    """JSONL to Megatron datasets."""
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.tokens import (  # type: ignore[import-not-found,unused-ignore]
         MegatronDocumentTokenizer,
     )
 
-    return [
-        JsonlReader(task["input"], glob_pattern="*.jsonl"),
-        _label_language(task["model"]),
-        *_filters(with_c4=False),
-        partial(note_ids, folder=task["output"]),
-        MegatronDocumentTokenizer(
-            output_folder=f"{task['output']}/shards",
-            tokenizer_name_or_path=task["tokenizer"],
-            eos_token=EOD,
-        ),
-    ]
+    tokenizer = MegatronDocumentTokenizer(
+        output_folder=f"{task['output']}/shards",
+        tokenizer_name_or_path=task["tokenizer"],
+        eos_token=EOD,
+    )
+    return [JsonlReader(task["input"], glob_pattern="*.jsonl"), tokenizer]
 
 
 def run(task: dict[str, Any]) -> None:
     """Runs one pipeline with as many tasks as workers.
 
     Args:
-        task: `kind` (html, articles: html without labels and filters, or text), `input` and
-            `output` folders, `processes`, and as the kind needs `fast`, `model`, `tokenizer`.
+        task: `kind` (html, articles: html without labels and filters, text, or shards), `input`
+            and `output` folders, `processes`, and as the kind needs `fast`, `model`, `tokenizer`.
     """
     from datatrove.executor import (  # type: ignore[import-not-found,unused-ignore]
         LocalPipelineExecutor,
     )
 
     Path(task["output"]).mkdir(parents=True)
-    steps = _text_steps(task) if task["kind"] == "text" else _html_steps(task)
+    steps = {"text": _text_steps, "shards": _shards_steps}.get(task["kind"], _html_steps)(task)
     stats = LocalPipelineExecutor(
         pipeline=steps,
         tasks=task["processes"],

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mixtures.errors import listed, nearest
@@ -15,8 +16,11 @@ SHARE: Final = "a number above 0, relative to the other shares (they need not su
 
 _Location = tuple[int | str, ...]
 _Models = Mapping[str, type[BaseModel]]
-_SHARE_SHAPES: Final = ("word", "temperature", "groups")
-"""Tags of the union of shares: pydantic names them in its paths, but nobody wrote them."""
+_SHAPES: Final = {
+    "shares": ("word", "temperature", "groups"),
+    "weight": ("expression", "curve", "quadmix"),
+}
+"""Tags of the unions below a key: pydantic names them in its paths, but nobody wrote them."""
 
 
 def complaint(error: ErrorDetails, root: type[BaseModel], models: _Models) -> str:
@@ -47,20 +51,30 @@ def complaint(error: ErrorDetails, root: type[BaseModel], models: _Models) -> st
 
 
 def _written(loc: _Location) -> _Location:
-    if "shares" in loc:
-        branch = loc.index("shares") + 1
-        if branch < len(loc) and loc[branch] in _SHARE_SHAPES:
-            return loc[:branch] + loc[branch + 1 :]
+    for key, shapes in _SHAPES.items():
+        if key in loc:
+            branch = loc.index(key) + 1
+            if branch < len(loc) and loc[branch] in shapes:
+                return loc[:branch] + loc[branch + 1 :]
     return loc
 
 
 def _unknown_key(key: str, above: type[BaseModel]) -> str:
-    known = list(above.model_fields)
+    known = _keys(above)
     return f"unknown key {key!r}; {nearest(key, known)}allowed: {listed(known)}; rename or remove"
 
 
 def _allowed(loc: _Location, above: type[BaseModel]) -> str:
     if isinstance(loc[-1], int):
-        return f"a mapping with the keys {listed(above.model_fields)}"
-    field = above.model_fields.get(loc[-1])
-    return (field.description or "") if field else SHARE
+        return f"a mapping with the keys {listed(_keys(above))}"
+    # An entry of a mapping is no field; the field that holds the mapping says what it may be.
+    for key in reversed(loc):
+        field = _keys(above).get(str(key))
+        if field is not None:
+            return field.description or ""
+    return SHARE
+
+
+def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Fields of a model by the keys that are written for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
 
 def fill(shares: Floats, caps: Floats, budget: float) -> Floats:
@@ -39,3 +40,49 @@ def fill(shares: Floats, caps: Floats, budget: float) -> Floats:
     first_open = int(np.argmax(levels * share <= cap))  # the last always is, as budget < sum
     part[order] = np.minimum(cap, levels[first_open] * share)
     return part
+
+
+def fill_each(shares: Floats, caps: Floats, budgets: Floats, segment: Rows) -> Floats:
+    """Divides many budgets at once, each over the rows of its own segment, by the rule of `fill`.
+
+    Args:
+        shares: float64[n], relative, not negative.
+        caps: float64[n], tokens at most.
+        budgets: float64[num_segments].
+        segment: int64[n], from 0 to num_segments - 1: the budget that a row takes from.
+
+    Returns:
+        float64[n]: `min(caps, level * shares)` with one level a segment; all caps where a budget is
+        more than they hold.
+    """
+    part = np.zeros(len(shares))
+    rows = np.flatnonzero((shares > 0) & (caps > 0) & (budgets[segment] > 0))
+    if not len(rows):
+        return part
+    # Each segment in its own unit, so that sums over all rows keep the digits of small segments. A
+    # row that could take the whole budget alone is never full, however much more it could take.
+    units = np.minimum(caps[rows], 2 * budgets[segment[rows]]) / budgets[segment[rows]]
+    order = np.lexsort((units / shares[rows], segment[rows]))
+    rows, cap = rows[order], units[order]
+    share, of = shares[rows], segment[rows]
+    share = share / np.bincount(of, share, len(budgets))[of]
+    starts = np.flatnonzero(np.diff(of, prepend=-1))
+    number = np.cumsum(np.diff(of, prepend=-1) > 0) - 1
+    full_before = _sum_before(cap, starts, number)
+    level = (1 - full_before) / (1 - _sum_before(share, starts, number)).clip(1e-300)
+    places = np.arange(len(rows))
+    first_open = np.minimum.reduceat(np.where(level * share <= cap, places, len(rows)), starts)
+    is_open = places >= first_open[number]
+    left = 1 - np.bincount(number, np.where(is_open, 0, cap))
+    open_share = np.bincount(number, np.where(is_open, share, 0))
+    level_of = np.where(open_share > 0, left / open_share.clip(1e-300), 0)[number]
+    filled = np.where(is_open, np.minimum(cap, level_of * share), cap)
+    part[rows] = np.minimum(filled * budgets[of], caps[rows])
+    return part
+
+
+def _sum_before(values: Floats, starts: Rows, number: Rows) -> Floats:
+    """Sums of the rows of the same segment that stand before each row."""
+    before = np.cumsum(values) - values
+    sums: Floats = before - before[starts][number]
+    return sums

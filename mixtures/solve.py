@@ -1,7 +1,7 @@
 """The solve: from a tally to the expected draws of every document.
 
-For every group g and length bucket b with c tokens (EOD included) the plan gives E, the expected
-draws of one document, at most `max_epochs`. What is held, and what gives way:
+For every group, length bucket and bin the plan gives E, the expected draws of one document, at most
+`max_epochs`. What is held, and what gives way:
 
 - The cap always holds.
 - Bucket shares always hold, in tokens of the stage. Where a bucket cannot give its share the stage
@@ -10,25 +10,32 @@ draws of one document, at most `max_epochs`. What is held, and what gives way:
   for its share decides the size; the plan names it. For a number (or `one_epoch`) a group that
   reaches its cap gives the rest to the others in proportion to their shares (`filling.fill`), and
   the plan shows who ran out and who took over.
+- Inside a (group, bucket) cell the weight divides what the shares gave it; it moves no token from
+  cell to cell. What a weight leaves out (the `drop` of a curve) the cell cannot give.
+- `synthetic.max_share` holds for every kind of budget: all synthetic documents get the smaller cap
+  t * max_epochs, with the largest t in [0, 1] for which their expected tokens stay within the
+  share. One t for all, so that no group pays for another, found by bisection.
 - A budget is met within 0.1 %, or refused with the amount and what to relax.
 
 `unimax` follows the budget: equal parts up to the caps. Its largest budget fills every cap, so with
 `max` it equals `natural`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mixtures.budgets import TokenBudget
-from mixtures.errors import MixtureError, listed, nearest
-from mixtures.expressions import Selection
+from mixtures.errors import MixtureError, listed
 from mixtures.filling import Floats, fill
-from mixtures.spec import OTHERS, Stage, Temperature
+from mixtures.pool import Pool, pool_of
+from mixtures.shares import LEAST, bucket_parts, check_buckets, check_named, group_shares
+from mixtures.spec import Stage
+from mixtures.stage_plan import CELLS as CELLS
+from mixtures.stage_plan import DRAWS as DRAWS
+from mixtures.stage_plan import StagePlan as StagePlan
 from mixtures.tallies import eligible, excluded
 
 TOLERANCE: Final = 0.001
@@ -37,80 +44,7 @@ TOLERANCE: Final = 0.001
 ROUNDING: Final = 1e-9
 """Differences below this part are the rounding of float64 sums, not a limit that was reached."""
 
-_CELLS_TYPES: Final[dict[str, pa.DataType]] = {
-    "group": pa.string(),
-    "bucket": pa.int16(),
-    "documents": pa.int64(),
-    "tokens": pa.int64(),  # one EOD per document included
-    "stated_tokens": pa.float64(),  # by the shares alone
-    "expected_tokens": pa.float64(),
-    "moved_tokens": pa.float64(),  # expected - stated
-    "expected_draws": pa.float64(),  # of one document
-    "epochs": pa.float64(),  # expected_tokens / tokens
-    "ran_out": pa.bool_(),  # its share wanted more than its cap
-}
-CELLS: Final = pa.schema(_CELLS_TYPES)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StagePlan:
-    """How often each document of a stage is drawn, and what that was decided by."""
-
-    stage: str
-    budget: TokenBudget
-
-    cells: pa.Table
-    """Schema CELLS, one row for each group and bucket with eligible documents, sorted by both.
-
-    Where groups ran out, `moved_tokens` is negative in their rows and positive in the rows of the
-    groups that took over; inside each bucket it sums to 0.
-    """
-
-    num_tokens: float
-    """Expected tokens of the stage, EOD included."""
-
-    attainable_tokens: float
-    """Tokens that the caps and the shares that must hold would allow at most."""
-
-    limited_by: str
-    """The group or bucket that decides `attainable_tokens`; empty where all reach it together."""
-
-    costs: dict[str, float]
-    """Tokens by which `attainable_tokens` would grow without a constraint.
-
-    `shares`: with natural group shares; `length_buckets`: with buckets as large as they are;
-    `max_epochs`: with one epoch more.
-    """
-
-    def expected_draws(self, selection: Selection) -> Floats:
-        """Looks up the expected draws of each document.
-
-        Args:
-            selection: What the same stage makes of n documents that were tallied.
-
-        Returns:
-            float64[n]: 0 where not eligible.
-
-        Raises:
-            MixtureError: An eligible document has a group and bucket that the plan does not know.
-        """
-        groups = pc.unique(self.cells["group"])
-        bucket = self.cells["bucket"].to_numpy()
-        draws = np.full((len(groups) + 1, int(bucket.max()) + 2), np.nan)
-        rows = pc.index_in(self.cells["group"], value_set=groups).to_numpy()
-        draws[rows, bucket] = self.cells["expected_draws"].to_numpy()
-        codes = pc.index_in(selection.group, value_set=groups).fill_null(len(groups))
-        columns = np.minimum(selection.bucket, draws.shape[1] - 1)  # the last stays unknown
-        found: Floats = draws[codes.to_numpy(), columns]
-        found[~selection.eligible] = 0.0
-        if np.isnan(found).any():
-            row = int(np.argmax(np.isnan(found)))
-            raise MixtureError(
-                f"stage '{self.stage}': found a document of group "
-                f"'{selection.group[row].as_py()}' in bucket {selection.bucket[row]}, which the "
-                "plan does not know; labels changed after the plan was made; plan again"
-            )
-        return found
+_HALVINGS: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +54,16 @@ class _Limits:
     bucket_tokens: Floats  # float64[num_buckets], each bucket alone
     tokens: float
     limited_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Solution:
+    """A stage at one budget and one cap of synthetic documents."""
+
+    stated: Floats  # float64[num_cells], tokens by the shares alone
+    draws: Floats  # float64[num_rows]
+    tokens: float
+    synthetic_tokens: float
 
 
 def solve(stage: Stage, tallied: pa.Table) -> StagePlan:
@@ -136,164 +80,219 @@ def solve(stage: Stage, tallied: pa.Table) -> StagePlan:
         MixtureError: No document is eligible, a group with a share or a bucket has none, or the
             budget is more than the caps allow.
     """
-    cells = eligible(tallied)
-    if not cells.num_rows:
+    if not eligible(tallied).num_rows:
         raise MixtureError(
             f"{stage.place}: found no eligible document: {excluded(tallied)}; widen where or "
             "length_buckets, or check that the labels were made"
         )
-    bucket, tokens = cells["bucket"].to_numpy(), cells["tokens"].to_numpy().astype(np.float64)
-    _check_buckets(stage, bucket, tallied)
-    shares = _shares(stage, cells, tallied)
-    limits = _limits(stage, cells, shares)
-    budget = _budget(stage, tokens[shares > 0].sum(), limits, tallied)
-    stated, expected = np.zeros(len(tokens)), np.zeros(len(tokens))
-    for position, part in enumerate(_bucket_parts(stage)):
-        inside = bucket == position
-        stated[inside] = budget * part * shares[inside] / max(shares[inside].sum(), 1e-300)
-        expected[inside] = fill(shares[inside], stage.max_epochs * tokens[inside], budget * part)
-    draws = np.minimum(expected / tokens, stage.max_epochs)
+    pool = pool_of(stage, tallied)
+    check_buckets(pool, tallied)
+    check_named(pool, tallied)
+    most = _largest_part(pool, lambda part: _limits_at(pool, part).tokens)
+    limits = _limits_at(pool, most)
+    costs = _costs(pool, limits, most)
+    budget = _budget(pool, limits, costs, tallied)
+    part = _largest_part(pool, lambda part: min(budget, _limits_at(pool, part).tokens))
+    solution = _solution(pool, min(budget, _limits_at(pool, part).tokens), part)
+    _check_met(pool, solution, budget)
     return StagePlan(
         stage=stage.name,
         budget=stage.tokens,
-        cells=_cells_table(cells, stated, draws),
-        num_tokens=float((draws * tokens).sum()),
+        cells=_cells_table(pool, solution),
+        draws=pool.rows.append_column("expected_draws", pa.array(solution.draws)).cast(DRAWS),
+        num_tokens=solution.tokens,
         attainable_tokens=limits.tokens,
         limited_by=limits.limited_by,
-        costs=_costs(stage, cells, shares, limits),
+        costs=costs,
     )
 
 
-def _cells_table(cells: pa.Table, stated: Floats, draws: Floats) -> pa.Table:
-    expected = draws * cells["tokens"].to_numpy()
+def _largest_part(pool: Pool, budget: Callable[[float], float]) -> float:
+    """The largest part t of the cap, from 0 to 1, at which synthetic text stays within its share.
+
+    Args:
+        pool: The documents.
+        budget: Tokens of the stage at a given t.
+    """
+    caps = pool.stage.synthetic
+    if caps is None or caps.max_share is None or not pool.is_synthetic.any():
+        return 1.0
+    max_share = caps.max_share
+
+    def holds(part: float) -> bool:
+        found = _solution(pool, budget(part), part)
+        return found.synthetic_tokens <= max_share * found.tokens
+
+    if holds(1.0):
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _solution(pool: Pool, budget: float, synthetic_part: float) -> _Solution:
+    capacity = pool.capacity(synthetic_part)
+    shares = group_shares(pool, capacity)
+    stated, target = np.zeros(len(capacity)), np.zeros(len(capacity))
+    for position, part in enumerate(bucket_parts(pool.stage)):
+        inside = pool.bucket == position
+        stated[inside] = budget * part * shares[inside] / max(shares[inside].sum(), LEAST)
+        target[inside] = fill(shares[inside], capacity[inside], budget * part)
+    draws = pool.draws(target, synthetic_part)
+    tokens = draws * pool.row_tokens
+    return _Solution(
+        stated=stated,
+        draws=draws,
+        tokens=float(tokens.sum()),
+        synthetic_tokens=float(tokens[pool.is_synthetic].sum()),
+    )
+
+
+def _cells_table(pool: Pool, solution: _Solution) -> pa.Table:
+    row_tokens = solution.draws * pool.row_tokens
+    draws = np.minimum(pool.sums(row_tokens) / pool.tokens, pool.stage.max_epochs)
+    expected = draws * pool.tokens
+    documents = pool.sums(pool.rows["documents"].to_numpy().astype(np.float64))
     columns = {
-        **{name: cells[name] for name in ("group", "bucket", "documents", "tokens")},
-        "stated_tokens": stated,
+        "group": pool.groups,
+        "bucket": pool.bucket,
+        "documents": documents.astype(np.int64),
+        "tokens": pool.tokens.astype(np.int64),
+        "stated_tokens": solution.stated,
         "expected_tokens": expected,
-        "moved_tokens": expected - stated,
+        "moved_tokens": expected - solution.stated,
         "expected_draws": draws,
         "epochs": draws,
-        "ran_out": expected < stated * (1 - ROUNDING),
+        "ran_out": expected < solution.stated * (1 - ROUNDING),
+        "synthetic_tokens": pool.sums(np.where(pool.is_synthetic, row_tokens, 0.0)),
     }
     return pa.table(columns, schema=CELLS)
 
 
-def _bucket_parts(stage: Stage) -> Floats:
-    shares = np.array([bucket.share for bucket in stage.length_buckets] or [1.0])
-    parts: Floats = shares / shares.sum()
-    return parts
+def _limits_at(pool: Pool, synthetic_part: float) -> _Limits:
+    capacity = pool.capacity(synthetic_part)
+    return _limits(pool, capacity, group_shares(pool, capacity))
 
 
-def _check_buckets(stage: Stage, bucket: npt.NDArray[np.int16], tallied: pa.Table) -> None:
-    for position, one in enumerate(stage.length_buckets):
-        if position not in bucket:
-            raise MixtureError(
-                f"{stage.place}.length_buckets[{position}]: found no eligible document for "
-                f"'{one.name}' ({one.min} < tokens <= {one.max}); not eligible: "
-                f"{excluded(tallied)}; allowed: a share for a bucket that has documents; remove "
-                "the bucket, change its ends, or widen where"
-            )
-
-
-def _shares(stage: Stage, cells: pa.Table, tallied: pa.Table) -> Floats:
-    """Relative shares float64[num_cells], comparable inside one bucket."""
-    tokens: Floats = cells["tokens"].to_numpy().astype(np.float64)
-    if stage.shares == "natural" or (stage.shares == "unimax" and stage.tokens == "max"):
-        return tokens
-    if stage.shares == "unimax":
-        return np.ones(len(tokens))
-    if isinstance(stage.shares, Temperature):
-        powers: Floats = (tokens / tokens.max()) ** stage.shares.temperature
-        return powers
-    assert isinstance(stage.shares, dict)
-    _check_named(stage, stage.shares, cells, tallied)
-    return _named_shares(stage.shares, cells)
-
-
-def _groups(cells: pa.Table) -> list[str]:
-    return [str(group) for group in cells["group"].to_pylist()]
-
-
-def _named_shares(named: dict[str, float], cells: pa.Table) -> Floats:
-    groups = _groups(cells)
-    bucket, tokens = cells["bucket"].to_numpy(), cells["tokens"].to_numpy().astype(np.float64)
-    others = np.array([group not in named for group in groups])
-    shares = np.array([named.get(group, 0.0) for group in groups])
-    for position in np.unique(bucket):
-        rest = others & (bucket == position)
-        shares[rest] = named.get(OTHERS, 0.0) * tokens[rest] / max(tokens[rest].sum(), 1.0)
-    return shares
-
-
-def _check_named(stage: Stage, named: dict[str, float], cells: pa.Table, tallied: pa.Table) -> None:
-    pairs = set(zip(_groups(cells), cells["bucket"].to_pylist(), strict=True))
-    groups = sorted({group for group, _ in pairs})
-    for name in named:
-        if name != OTHERS and name not in groups:
-            raise MixtureError(
-                f"{stage.place}.shares.{name}: found no eligible document of group {name!r} "
-                f"(not eligible: {excluded(tallied, group=name)}); {nearest(name, groups)}"
-                f"allowed: {listed(groups)}; remove it, correct its name, or widen where"
-            )
-        for position, bucket in enumerate(stage.length_buckets):
-            if stage.tokens == "max" and name != OTHERS and (name, position) not in pairs:
-                raise MixtureError(
-                    f"{stage.place}.shares.{name}: found no eligible document of group {name!r} "
-                    f"in length bucket '{bucket.name}', so with tokens: max no share of it can "
-                    "hold there; give a number of tokens (others then take over), or remove it"
-                )
-
-
-def _limits(stage: Stage, cells: pa.Table, shares: Floats) -> _Limits:
-    bucket, caps = cells["bucket"].to_numpy(), stage.max_epochs * cells["tokens"].to_numpy()
-    parts = _bucket_parts(stage)
+def _limits(pool: Pool, capacity: Floats, shares: Floats) -> _Limits:
+    parts = bucket_parts(pool.stage)
     most = np.zeros(len(parts))
     scarcest = [""] * len(parts)
     for position in range(len(parts)):
-        taking = np.flatnonzero((bucket == position) & (shares > 0))
-        most[position] = caps[taking].sum()
-        if stage.tokens == "max":
-            levels = caps[taking] / (shares[taking] / shares[taking].sum())
+        taking = np.flatnonzero((pool.bucket == position) & (shares > 0))
+        most[position] = capacity[taking].sum()
+        if pool.stage.tokens == "max" and len(taking):
+            levels = capacity[taking] / (shares[taking] / shares[taking].sum())
             most[position] = levels.min()
             if levels.max() > levels.min() * (1 + ROUNDING):
-                group = cells["group"][int(taking[levels.argmin()])].as_py()
-                scarcest[position] = f"group '{group}'"
+                scarcest[position] = f"group '{pool.groups[taking[levels.argmin()]]}'"
     levels = most / parts
     tightest = int(levels.argmin())
     named = [scarcest[tightest]] if scarcest[tightest] else []
     if levels.max() > levels.min() * (1 + ROUNDING):
-        named.append(f"length bucket '{stage.length_buckets[tightest].name}'")
+        named.append(f"length bucket '{pool.stage.length_buckets[tightest].name}'")
     return _Limits(bucket_tokens=most, tokens=float(levels.min()), limited_by=" in ".join(named))
 
 
-def _costs(stage: Stage, cells: pa.Table, shares: Floats, limits: _Limits) -> dict[str, float]:
-    natural = np.where(shares > 0, cells["tokens"].to_numpy(), 0.0)
+def _costs(pool: Pool, limits: _Limits, synthetic_part: float) -> dict[str, float]:
+    capacity = pool.capacity(synthetic_part)
+    shares = group_shares(pool, capacity)
+    natural = np.where(shares > 0, capacity, 0.0)
+    unweighted = pool.capacity(synthetic_part, weighted=False)
+    unweighted_limits = _limits(pool, unweighted, group_shares(pool, unweighted))
     return {
-        "shares": _limits(stage, cells, natural).tokens - limits.tokens,
+        "shares": _limits(pool, capacity, natural).tokens - limits.tokens,
         "length_buckets": float(limits.bucket_tokens.sum()) - limits.tokens,
-        "max_epochs": limits.tokens / stage.max_epochs,
+        "max_epochs": limits.tokens / pool.stage.max_epochs,
+        "weight": unweighted_limits.tokens - limits.tokens,
+        "synthetic_share": _limits_at(pool, 1.0).tokens - limits.tokens,
     }
 
 
-def _budget(stage: Stage, pool: float, limits: _Limits, tallied: pa.Table) -> float:
+def _budget(pool: Pool, limits: _Limits, costs: dict[str, float], tallied: pa.Table) -> float:
+    stage = pool.stage
+    if limits.tokens < ROUNDING * _limits_at(pool, 1.0).tokens:
+        raise _only_synthetic(pool)
     if stage.tokens == "max":
         return limits.tokens
-    wanted = float(pool) if stage.tokens == "one_epoch" else float(stage.tokens)
+    shares = group_shares(pool, pool.capacity(1.0))
+    held = float(pool.tokens[shares > 0].sum())
+    wanted = held if stage.tokens == "one_epoch" else float(stage.tokens)
     if wanted <= limits.tokens:
         return wanted
     if wanted * (1 - TOLERANCE) <= limits.tokens:
         return limits.tokens
     over = wanted - limits.tokens
-    by = f", limited by {limits.limited_by}" if limits.limited_by else ""
-    wider = "change length_buckets, " if stage.length_buckets else ""
-    epochs = (
-        f"raise max_epochs to {stage.max_epochs * wanted / limits.tokens:.4g}"
-        if limits.tokens
-        else "give shares to groups that the bucket has"
-    )
+    reasons = _reasons(pool, limits, costs, held)
     raise MixtureError(
         f"{stage.place}.tokens: found {wanted:,.0f} tokens; allowed: at most {limits.tokens:,.0f} "
-        f"(max_epochs {stage.max_epochs:g} over {pool:,.0f} tokens{by}), so {over:,.0f} "
-        f"({over / wanted:.1%}) too many; ask for fewer tokens, {epochs}, {wider}or widen where "
+        f"({reasons}), so {over:,.0f} ({over / wanted:.1%}) too many; ask for fewer tokens, "
+        f"{_ways_out(pool, limits, costs, wanted)}or widen where "
         f"(not eligible: {excluded(tallied)})"
+    )
+
+
+def _reasons(pool: Pool, limits: _Limits, costs: dict[str, float], held: float) -> str:
+    """What makes the largest budget what it is."""
+    reasons = [f"max_epochs {pool.stage.max_epochs:g} over {held:,.0f} tokens"]
+    if costs["weight"] > ROUNDING * limits.tokens:
+        reasons.append("of which the weight leaves some undrawn")
+    if costs["synthetic_share"] > ROUNDING * limits.tokens:
+        assert pool.stage.synthetic is not None
+        reasons.append(
+            f"synthetic.max_share {pool.stage.synthetic.max_share:g} costs "
+            f"{costs['synthetic_share']:,.0f}"
+        )
+    if limits.limited_by:
+        reasons.append(f"limited by {limits.limited_by}")
+    return ", ".join(reasons)
+
+
+def _ways_out(pool: Pool, limits: _Limits, costs: dict[str, float], wanted: float) -> str:
+    """What to relax, each way with a comma behind it."""
+    stage = pool.stage
+    without = _limits_at(pool, 1.0).tokens
+    ways = []
+    if without > limits.tokens * (1 + ROUNDING):
+        found = _solution(pool, min(wanted, without), 1.0)
+        enough = " together with the next" if without < wanted else ""
+        share = found.synthetic_tokens / found.tokens
+        ways.append(f"raise synthetic.max_share to {share:.4g}{enough}")
+    if limits.tokens:
+        ways.append(f"raise max_epochs to {stage.max_epochs * wanted / limits.tokens:.4g}")
+    else:
+        ways.append("give shares to groups that the bucket has")
+    if costs["weight"] > ROUNDING * limits.tokens:
+        ways.append("let the weight leave out less")
+    if stage.length_buckets:
+        ways.append("change length_buckets")
+    return "".join(f"{way}, " for way in ways)
+
+
+def _only_synthetic(pool: Pool) -> MixtureError:
+    natural = pool.sums(np.where(pool.is_synthetic, 0.0, pool.room * pool.row_tokens))
+    groups = sorted({pool.groups[cell] for cell in np.flatnonzero(natural == 0)})
+    assert pool.stage.synthetic is not None
+    return MixtureError(
+        f"{pool.stage.place}.synthetic.max_share: found {pool.stage.synthetic.max_share:g}, and "
+        "shares that must hold for groups of which all that can be drawn is synthetic "
+        f"({listed(groups)}); allowed: a share that leaves them something to draw; raise "
+        "max_share, remove their shares, or give a number of tokens (others then take over)"
+    )
+
+
+def _check_met(pool: Pool, solution: _Solution, budget: float) -> None:
+    """Refuses what no cap of synthetic documents can bring within the share.
+
+    At the largest budget the share holds; a smaller one may draw mostly what the weight prefers.
+    """
+    if abs(solution.tokens - budget) <= TOLERANCE * budget:
+        return
+    caps = pool.stage.synthetic
+    raise MixtureError(
+        f"{pool.stage.place}.tokens: found {budget:,.0f} tokens; allowed: {solution.tokens:,.0f} "
+        f"while synthetic documents give {caps.max_share if caps else 1:g} of them at most "
+        "(synthetic.max_share); ask for fewer tokens, or raise max_share"
     )

@@ -22,11 +22,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PrivateAttr,
-    StringConstraints,
     Tag,
     ValidationError,
     WithJsonSchema,
@@ -38,12 +36,16 @@ from mixtures.budgets import ALLOWED, TokenBudget, parse_tokens
 from mixtures.complaints import SHARE, complaint
 from mixtures.errors import MixtureError as MixtureError
 from mixtures.errors import listed, nearest
+from mixtures.fields import NAME, Expression, Model, Name, Positive
 from mixtures.strict_yaml import read_yaml
+from mixtures.weighting import FOLDER, MODELS, WEIGHT, SyntheticCaps, Weight, value_payload
+from mixtures.weighting import QuaDMix as QuaDMix
+from mixtures.weighting import QualityCurve as QualityCurve
 
 OTHERS: Final = "*"
 """Key of a mapping of shares that stands for all groups that are not named, together."""
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 """Enters the fingerprint; raised whenever the same file would give other draws."""
 
 REDACTABLE: Final = ("email", "ip", "phone", "card", "key")
@@ -55,16 +57,8 @@ REDACTION_LABELS: Final = "pii"
 DEFAULT_MAX_EPOCHS: Final = 4.0
 """Up to 4 epochs are nearly as good as unique data (Muennighoff et al., arXiv:2305.16264)."""
 
-_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-_NAME: Final = "1 to 64 letters, digits, _ or -, beginning with a letter or digit"
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Temperature(_Model):
+class Temperature(Model):
     """Shares in proportion to p ** temperature, p being a group's part of the tokens."""
 
     temperature: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)] = Field(
@@ -73,10 +67,10 @@ class Temperature(_Model):
     )
 
 
-class LengthBucket(_Model):
+class LengthBucket(Model):
     """Documents longer than `min` and up to `max` tokens, EOD included."""
 
-    name: _Name = Field(description=_NAME)
+    name: Name = Field(description=NAME)
     min: Annotated[int, Field(ge=0, strict=True)] = Field(
         description="a whole number of tokens from 0, EOD included; documents are longer than this"
     )
@@ -84,7 +78,7 @@ class LengthBucket(_Model):
         description="a whole number of tokens above min, EOD included; documents of exactly "
         "this many tokens belong to the bucket"
     )
-    share: _Positive = Field(description=SHARE + ", counted in tokens of the stage")
+    share: Positive = Field(description=SHARE + ", counted in tokens of the stage")
 
     @model_validator(mode="after")
     def _check_ends(self) -> Self:
@@ -106,15 +100,15 @@ def _shape_of_shares(written: object) -> str:
 Shares = Annotated[
     Annotated[Literal["natural", "unimax"], Tag("word")]
     | Annotated[Temperature, Tag("temperature")]
-    | Annotated[dict[str, _Positive], Field(min_length=1), Tag("groups")],
+    | Annotated[dict[str, Positive], Field(min_length=1), Tag("groups")],
     Discriminator(_shape_of_shares),
 ]
 
 
-class Stage(_Model):
+class Stage(Model):
     """One training stage: which documents, how many tokens, in which shares."""
 
-    name: _Name = Field(description=_NAME + "; enters the draws, so renaming redraws")
+    name: Name = Field(description=NAME + "; enters the draws, so renaming redraws")
     sequence_length: Annotated[int, Field(ge=2, strict=True)] = Field(
         description="a whole number of tokens from 2: the length of one training sequence"
     )
@@ -123,12 +117,12 @@ class Stage(_Model):
         BeforeValidator(parse_tokens),
         WithJsonSchema({"type": ["string", "integer"], "examples": ["max", "one_epoch", "300B"]}),
     ] = Field(description=ALLOWED)
-    where: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] | None = Field(
+    where: Expression | None = Field(
         default=None,
         description="a boolean SQL expression (duckdb) over the labels of one document; null "
         "counts as false; without it every document is eligible",
     )
-    group_by: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] | None = Field(
+    group_by: Expression | None = Field(
         default=None,
         description="a label column of text, or a SQL expression (duckdb) that gives text; "
         "without it all documents are one group",
@@ -138,7 +132,8 @@ class Stage(_Model):
         description="natural, unimax, {temperature: 0.3}, or a mapping of groups to numbers above "
         "0, where '*' stands for all other groups together",
     )
-    max_epochs: _Positive = Field(
+    weight: Weight | None = Field(default=None, description=WEIGHT)
+    max_epochs: Positive = Field(
         default=DEFAULT_MAX_EPOCHS,
         description="a number above 0, may be fractional: expected draws of one document at most; "
         "no document is drawn more often than this, rounded up",
@@ -147,6 +142,25 @@ class Stage(_Model):
         default=(),
         description="a list of {name, min, max, share} that do not overlap; a document outside "
         "all of them is not eligible",
+    )
+    bucket_shares_in: Literal["tokens"] = Field(
+        default="tokens",
+        description="tokens: the unit in which the shares of length_buckets are counted",
+    )
+    synthetic: SyntheticCaps | None = Field(
+        default=None,
+        description="a mapping with the keys max_share, max_depth and max_rewrites_per_seed, each "
+        "optional; without it synthetic documents count like all others",
+    )
+    packing: Literal["concat", "best_fit"] = Field(
+        default="concat",
+        description="concat (documents one after the other; the trainer cuts them into sequences) "
+        "or best_fit (whole documents packed into sequences of exactly sequence_length tokens)",
+    )
+    shuffle: Literal["none", "part", "global"] = Field(
+        default="part",
+        description="none (documents as they come), part (inside each shard; enough for Megatron, "
+        "which shuffles again), or global (over all shards of the stage; for other trainers)",
     )
     redact: tuple[str, ...] = Field(
         default=(),
@@ -197,11 +211,30 @@ class Stage(_Model):
             )
         return self
 
+    def selection_payload(self) -> dict[str, Any]:
+        """What decides `expressions.select` and the tally, as a dict to be written as JSON.
 
-class Mixture(_Model):
+        Budgets, shares, caps of the solve, curve parameters, packing and shuffle are left out: an
+        edit of these needs no new tally. `redact` is in it because planned tokens follow the cuts.
+        """
+        caps = self.synthetic or SyntheticCaps()
+        return {
+            "rules": RULES_VERSION,
+            "name": self.name,
+            "where": self.where,
+            "group_by": self.group_by,
+            "value": value_payload(self.weight),
+            "length_buckets": [[bucket.min, bucket.max] for bucket in self.length_buckets],
+            "max_depth": caps.max_depth,
+            "max_rewrites_per_seed": caps.max_rewrites_per_seed,
+            "redact": list(self.redact),
+        }
+
+
+class Mixture(Model):
     """A mixture file: its stages in the order in which the trainer runs them."""
 
-    name: _Name = Field(description=_NAME)
+    name: Name = Field(description=NAME)
     seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = Field(
         description="a whole number from 0 to 2**63 - 1: another seed draws other documents"
     )
@@ -300,12 +333,14 @@ def load_mixture(path: str | Path) -> Mixture:
             f"{listed(Mixture.model_fields)}; begin the file with `name: ...`"
         )
     try:
-        mixture = Mixture.model_validate(written)
+        mixture = Mixture.model_validate(written, context={FOLDER: Path(path).parent})
     except ValidationError as error:
         models: dict[str, type[BaseModel]] = {
             "stages": Stage,
             "length_buckets": LengthBucket,
             "shares": Temperature,
+            "synthetic": SyntheticCaps,
+            **MODELS,
         }
         wrong = (complaint(one, Mixture, models) for one in error.errors())
         complaints = [f"{path}: {text}" for text in wrong]

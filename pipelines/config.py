@@ -183,11 +183,18 @@ class BenchmarkConfig(_Settings):
     """Fields of an item that together are its text; by default all that hold text, but ids."""
 
 
+class ValidationConfig(_Settings):
+    """Texts that no stage trains on, so that a trainer can measure its loss on them."""
+
+    share: float = Field(gt=0, lt=0.5)
+    """Part of all texts, by a hash of the normalised text of the root ancestor of a document."""
+
+
 class LaunchConfig(_Settings):
     """The training that is made ready when all shards are written."""
 
     model: str
-    """Name of a Qwen3 model, such as qwen3-0.6b; `tokenmill launch --help` lists them."""
+    """A Qwen3 model, such as qwen3-0.6b, or a YAML file of your own; relative to corpus.yaml."""
     stages: tuple[str, ...] = ()
     """Mixtures in the order of training; by default as `mixtures` lists them."""
 
@@ -200,6 +207,8 @@ class CorpusConfig(_Settings):
     extract: ExtractConfig = ExtractConfig()
     tokenizer: str
     """A tokenizer.json, or a folder that holds one; relative to corpus.yaml."""
+    eod: str = "<|endoftext|>"
+    """Text of the token that ends a document."""
     annotators: tuple[str | dict[str, dict[str, Any]], ...] = (
         "language",
         "quality",
@@ -216,6 +225,10 @@ class CorpusConfig(_Settings):
     """Expected text of one part, the unit of work and of resume."""
     shard_tokens: Tokens = 64_000_000
     """Tokens of one shard, about; a worker holds one in memory (4 bytes a token, twice)."""
+    shard_format: Literal["megatron", "mds", "parquet", "npy"] = "megatron"
+    """megatron: .bin and .idx; mds: MosaicML Streaming; parquet and npy: plain token ids."""
+    validation: ValidationConfig | None = None
+    """Texts kept out of training; without it nothing is held out."""
     launch: LaunchConfig | None = None
     """Scripts that train a model on the shards."""
 
@@ -257,8 +270,12 @@ def load_corpus(path: Path) -> CorpusConfig:
         b.model_copy(update={"path": _resolve(base, b.path)}) for b in config.benchmarks
     )
     mixtures = tuple(_resolve(base, m) if m.endswith(_YAML) else m for m in config.mixtures)
+    launch = config.launch
+    if launch is not None and launch.model.endswith(_YAML):
+        launch = launch.model_copy(update={"model": _resolve(base, launch.model)})
     return config.model_copy(
         update={
+            "launch": launch,
             "sources": sources,
             "tokenizer": _resolve(base, config.tokenizer),
             "mixtures": mixtures,

@@ -5,7 +5,7 @@ missing, and a run with nothing missing imports neither Beam nor a model. Every 
 of deduplication, the solve of a mixture) ends a Beam pipeline.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +23,19 @@ from pipelines.deduplicate.near_job import forget_shingles
 from pipelines.deduplicate.plan import DuplicatesPlan, plan_duplicates
 from pipelines.extract.job import ExtractJob
 from pipelines.extract.sources import list_source
-from pipelines.mix.pins import DOCUMENT_COLUMNS, Pins, pin
-from pipelines.mix.plan import Plan, make_plan, plan_folder, plan_generation, read_plan, unit_keys
-from pipelines.mix.tally import TallyJob
+from pipelines.mix.columns import DOCUMENT_COLUMNS
+from pipelines.mix.pins import Pins, pin
+from pipelines.mix.plan import Plan
+from pipelines.mix.planning import plan_mixture
 from pipelines.progress import Progress
 from pipelines.run_record import RunRecord, read_run_record, write_run_record
 from pipelines.shards.job import ShardsJob
+from pipelines.shards.writing import ShardSettings, write_shards
+from pipelines.validation.items import make_items
+from pipelines.validation.job import ValidationJob, what_was_held_out
+from pipelines.validation.plan import LABELS as HELD_OUT
+from pipelines.validation.plan import ValidationPlan
+from pipelines.validation.texts import TextsJob
 from pipelines.workspace.children import Limits
 from pipelines.workspace.fingerprints import Generation, canonical_json
 from pipelines.workspace.inventory import Inventory, InventoryError, Listed
@@ -64,6 +71,8 @@ class RunResult:
     extract: dict[str, Generation]
     annotate: dict[str, tuple[Generation, ...]]
     duplicates: DuplicatesPlan
+    validation: Generation | None = None
+    """The `validation` labels; None where nothing is held out."""
     plans: list[Plan] = field(default_factory=list)
     shards: list[ShardsJob] = field(default_factory=list)
     refused: dict[str, MixtureError] = field(default_factory=dict)
@@ -101,6 +110,7 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
         annotate={name: job.generations for name, job in annotate.items()},
         duplicates=duplicates,
     )
+    result.validation = run.validation(result, keys)
     pins = _pin(result)
     for mixture in mixtures:
         try:
@@ -214,30 +224,57 @@ class _Run:
         forget_shingles(self.workspace, plan)
         return plan
 
-    def plan(self, mixture: Mixture, pins: Pins) -> Plan:
-        """Tallies and solves one mixture."""
-        job = TallyJob(mixture, pins)
-        keys = pins.keys()
-        generation = plan_generation(job.generation, self.config.shard_tokens)
-        if self.workspace.ledger.find(generation, mixture.name, 0) is not None:
-            return read_plan(self.workspace, plan_folder(mixture.name, generation.fp))
-        jobs = {source: job for source in pins.sources}
+    def validation(self, result: RunResult, keys: list[PartKey]) -> Generation | None:
+        """Labels what is held out of training and what is too near to it, where that is asked."""
+        if self.config.validation is None:
+            return None
+        plan = ValidationPlan(
+            self.config.validation.share, result.extract, result.duplicates.labels
+        )
+        texts = dict.fromkeys(result.sources, TextsJob(plan))
+        pending = pending_keys(self.workspace, texts, keys)
+        meters = {"validation": "documents"}
+        self._map("Hold out validation texts", meters, [texts], pending)
+        job = ValidationJob(plan, make_items(self.workspace, plan))
+        (labels,) = job.generations
+        jobs = dict.fromkeys(result.sources, job)
         pending = pending_keys(self.workspace, jobs, keys)
-        self._map(f"Plan {mixture.name}", {"tally": "documents"}, [jobs], pending)
-        return make_plan(self.workspace, job, self.config.shard_tokens)
+        self._map("Find validation copies", meters, [jobs], pending)
+        if pending:
+            self.progress.say(what_was_held_out(self.workspace, labels))
+        return labels
+
+    def plan(self, mixture: Mixture, pins: Pins) -> Plan:
+        """Plans one mixture, or reads its plan where it is there."""
+        from token_shards.tokenizer import tokenizer_fingerprint
+
+        def run(
+            title: str, meters: Mapping[str, str], transform: Callable[[], Any], parts: int
+        ) -> None:
+            from pipelines.run import run_transform
+
+            with self.progress.stage(title, parts=parts, meters=meters):
+                run_transform(transform(), self.options.beam_args)
+            self.parts_done += parts
+
+        return plan_mixture(
+            self.workspace,
+            mixture,
+            pins,
+            shard_tokens=self.config.shard_tokens,
+            tokenizer=self.config.tokenizer,
+            tokenizer_fingerprint=tokenizer_fingerprint(self.config.tokenizer, eod=self.config.eod),
+            processes=self.options.limits.processes,
+            run=run,
+            eod=self.config.eod,
+        )
 
     def shards(self, plan: Plan) -> list[ShardsJob]:
         """Writes the shards of all stages of a plan."""
-        from token_shards.tokenizer import tokenizer_fingerprint
-
-        fingerprint = tokenizer_fingerprint(self.config.tokenizer)
-        jobs = {
-            stage: ShardsJob(plan, stage, self.config.tokenizer, fingerprint)
-            for stage in plan.stages
-        }
-        pending = pending_keys(self.workspace, jobs, unit_keys(plan))
-        self._map(f"Write {plan.mixture}", {"shards": "documents"}, [jobs], pending)
-        return list(jobs.values())
+        settings = ShardSettings(
+            tokenizer=self.config.tokenizer, eod=self.config.eod, format=self.config.shard_format
+        )
+        return write_shards(self.workspace, plan, settings, self._map)
 
     def record(self, result: RunResult) -> RunRecord:
         """What this run made, for reports and launch scripts."""
@@ -253,10 +290,14 @@ class _Run:
                 for source, generations in result.annotate.items()
             },
             duplicates=result.duplicates.labels.name,
+            validation=result.validation.name if result.validation else "",
             mixtures={plan.mixture: plan.folder for plan in result.plans},
             shards={job.plan.mixture: job.generation.name for job in result.shards},
             tokenizer=self.config.tokenizer,
-            tokenizer_fingerprint=tokenizer_fingerprint(self.config.tokenizer),
+            tokenizer_fingerprint=tokenizer_fingerprint(self.config.tokenizer, eod=self.config.eod),
+            shard_tokens=self.config.shard_tokens,
+            shard_format=self.config.shard_format,
+            eod=self.config.eod,
             refused={name: str(error) for name, error in result.refused.items()},
             models=_models_line(self.config),
             **self._time_taken(),
@@ -335,10 +376,11 @@ def _set_of(job: AnnotateJob, name: str) -> Generation:
 
 
 def _pin(result: RunResult) -> Pins:
-    duplicates = result.duplicates.labels.name
+    shared = {"duplicates": result.duplicates.labels.name}
+    if result.validation is not None:
+        shared["validation"] = result.validation.name
     labels = {
-        source: {g.job.removeprefix("annotate."): g.name for g in generations}
-        | {"duplicates": duplicates}
+        source: {g.job.removeprefix("annotate."): g.name for g in generations} | shared
         for source, generations in result.annotate.items()
     }
     documents = {source: generation.name for source, generation in result.extract.items()}
@@ -350,7 +392,8 @@ def _load_mixtures(
 ) -> list[Mixture]:
     """Loads the mixtures of a corpus and checks their expressions before any work."""
     columns = DOCUMENT_COLUMNS
-    for schema in (*(labels_schema(spec) for spec in specs), LABELS):
+    made = [labels_schema(spec) for spec in specs]
+    for schema in (*made, LABELS, *([HELD_OUT] if config.validation else [])):
         for column in list(schema)[1:]:
             columns = columns.append(column)
     mixtures = []
@@ -358,12 +401,28 @@ def _load_mixtures(
         mixture = load_mixture(mixture_path(name))
         check_expressions(mixture, columns)
         check_redaction(mixture, columns.names)
+        _check_shuffle(config, mixture)
         mixtures.append(mixture if tokens is None else mixture.with_tokens(tokens))
     names = [mixture.name for mixture in mixtures]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ConfigError(f"mixtures: two of them are called {twice[0]!r}; rename one")
     return mixtures
+
+
+def _check_shuffle(config: CorpusConfig, mixture: Mixture) -> None:
+    """Refuses to shuffle over all shards what Megatron shuffles again.
+
+    Raises:
+        ConfigError: A stage asks for it.
+    """
+    for stage in mixture.stages:
+        if stage.shuffle == "global" and config.shard_format == "megatron":
+            raise ConfigError(
+                f"{stage.place}.shuffle: found global with shard_format megatron; allowed: none "
+                "or part, for Megatron shuffles the samples of all shards itself; change one of "
+                "the two"
+            )
 
 
 def _models_line(config: CorpusConfig) -> str:

@@ -39,6 +39,13 @@ class RunRecord:
     tokenizer: str
     """The tokenizer.json, or its folder, as corpus.yaml names it, made absolute."""
     tokenizer_fingerprint: str
+    shard_tokens: int
+    """Tokens of one shard, about, as corpus.yaml says."""
+    shard_format: str
+    eod: str
+    """Text of the token that ends a document."""
+    validation: str = ""
+    """`validation@fp`, the labels set `validation` of all sources; empty where none is held out."""
     launch: Mapping[str, str] = field(default_factory=dict)
     """Model -> folder of its scripts."""
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +99,7 @@ def record_faults(workspace: Workspace) -> Iterator[str]:
         *((name, source) for source, name in record.extract.items()),
         *((n, source) for source, sets in record.annotate.items() for n in sets.values()),
         *((record.duplicates, source) for source in record.sources),
+        *((record.validation, source) for source in record.sources if record.validation),
         *((name, None) for name in record.shards.values()),
     ]
     for name, source in named:

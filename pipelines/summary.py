@@ -162,9 +162,9 @@ def _print_stages(console: Console, result: RunResult) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("mixture", no_wrap=True)
     table.add_column("sequence", justify="right")
-    for name in ("documents", "draws", "tokens", "planned"):
+    for name in ("documents", "draws", "tokens", "planned", "padding"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("left out, and why")
+    left_out = Table(box=None, pad_edge=False, show_header=False)
     for plan in result.plans:
         for stage in plan.stages.values():
             counts = _stage_counts(result, plan.mixture, stage.name)
@@ -172,16 +172,19 @@ def _print_stages(console: Console, result: RunResult) -> None:
             sigma = math.sqrt(sum(entry.detail["variance"] for entry in entries))
             reasons = Counter(plan.reasons[stage.name])
             reasons.pop(ELIGIBLE, None)
+            name = plan.mixture if len(plan.stages) == 1 else f"{plan.mixture}/{stage.name}"
             table.add_row(
-                plan.mixture if len(plan.stages) == 1 else f"{plan.mixture}/{stage.name}",
+                name,
                 f"{stage.sequence_length:,}",
                 f"{counts['documents']:,}",
                 f"{counts['draws']:,}",
-                f"{counts['tokens']:,}",
+                f"{counts['tokens'] - counts['padding']:,}",
                 f"{plan.solved[stage.name].num_tokens:,.0f} ± {sigma:,.0f}",
-                _reasons(reasons),
+                f"{counts['padding'] / max(1, counts['tokens']):.1%}",
             )
+            left_out.add_row(name, _reasons(reasons))
     _show(console, "What came out", table)
+    _show(console, "Left out, and why", left_out)
     for plan in result.plans:
         for stage in plan.stages.values():
             left = [kind for kind in REDACTABLE if kind not in stage.redact]

@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-for _folder in ("workspace", "line"):
+for _folder in ("workspace", "line", "shards"):
     sys.path.append(str(Path(__file__).parent / _folder))

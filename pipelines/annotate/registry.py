@@ -66,7 +66,8 @@ def specs_of(config: CorpusConfig) -> tuple[AnnotatorSpec, ...]:
     Raises:
         ConfigError: An unknown name, options it refuses, or labels nobody makes.
     """
-    wanted: list[tuple[str, dict[str, Any]]] = [("length", {"tokenizer": config.tokenizer})]
+    counted = {"tokenizer": config.tokenizer, "eod": config.eod}
+    wanted: list[tuple[str, dict[str, Any]]] = [("length", counted)]
     benchmarks = [one.model_dump(mode="json") for one in config.benchmarks]
     wanted += [("signatures", {}), ("minhash", {}), ("contamination", {"benchmarks": benchmarks})]
     for item in config.annotators:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from annotators.text.hashing import normalised_text_hashes
 from pipelines.annotate.registry import BUILTIN, AnnotatorSpec
 from pipelines.deduplicate.warm import warm as warm_deduplication
 from pipelines.workspace.fingerprints import canonical_json
@@ -29,6 +30,7 @@ def warm() -> None:
         annotator = AnnotatorSpec(target, canonical_json(options)).annotator
         made = annotator(texts, {column: labels[column] for column in annotator.inputs})
         labels |= {column: made.column(column) for column in made.schema.names}
+    normalised_text_hashes(texts)  # of held-out texts
 
 
 def _benchmark() -> dict[str, str]:

@@ -26,9 +26,10 @@ def audit_command(
     from pipelines.crawl.check import check_crawl
     from pipelines.deduplicate.check import cluster_faults, label_faults
     from pipelines.extract.recount import recount_faults
-    from pipelines.mix.check import tally_faults, unfinished
+    from pipelines.mix.check import histogram_faults, preview_faults, tally_faults, unfinished
     from pipelines.run_record import record_faults
     from pipelines.shards.check import shard_faults
+    from pipelines.validation.check import validation_faults
     from pipelines.workspace.audit import audit
     from pipelines.workspace.workspace import Workspace
 
@@ -41,6 +42,9 @@ def audit_command(
             "deduplicate": label_faults,
             "extract": recount_faults,
             "tally": tally_faults,
+            "histogram": histogram_faults,
+            "preview": preview_faults,
+            "validation": validation_faults,
             "shards": shard_faults,
         },
         across_parts=[cluster_faults],

@@ -1,5 +1,6 @@
-"""`tokenmill launch`: Megatron-LM scripts for the shards of the last run."""
+"""`tokenmill launch`: Megatron-LM scripts for the shards of the last run, and their check."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,13 @@ def register(app: typer.Typer) -> None:
 
 
 def launch(
-    workspace: Annotated[str, typer.Argument(help="Workspace with shards: a folder or URL.")],
-    model: Annotated[str, typer.Option(help=f"One of {', '.join(MODELS)}.")],
+    workspace: Annotated[
+        str | None,
+        typer.Argument(help="Workspace with shards; with --verify the folder of a launch."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help=f"A YAML file of your own, or one of {', '.join(MODELS)}.")
+    ] = None,
     stages: Annotated[
         str | None, typer.Option(help="Mixtures in the order of training; default: all, as listed.")
     ] = None,
@@ -31,12 +37,38 @@ def launch(
         Path | None, typer.Option(help="Folder to write to; default: launch/ in the workspace.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it, write nothing.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare all that a launch was made from, by hash.")
+    ] = False,
+    shards: Annotated[
+        str | None,
+        typer.Option(help="With --verify: the workspace, or its copy; default: around the folder."),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of a model's YAML file.")
+    ] = False,
 ) -> None:
     """Writes argument files and scripts for Megatron-LM, one a stage, each going on from the last.
 
-    A shard is passed once: all repeats stand in it. Where things are on the cluster is told to the
-    scripts by variables; `bash 1-....sh --dry-run` checks the shards and prints the command.
+    For torchrun (1-....sh), Slurm (submit.sh) and Kubernetes (kubernetes.sh). A shard is passed
+    once: all repeats stand in it. Where things are on the cluster is told to the scripts by
+    variables; `bash 1-....sh --dry-run` checks the shards and prints the command.
     """
+    console = Console(soft_wrap=True, highlight=False)
+    if schema:
+        from pipelines.launch.model_file import model_schema
+
+        print(json.dumps(model_schema(), indent=2))
+        return
+    if workspace is None:
+        raise ValueError("launch: found no folder; allowed: a workspace, or with --verify a launch")
+    if verify:
+        _verify(console, workspace, shards)
+        return
+    if model is None:
+        raise ValueError(
+            f"launch: found no --model; allowed: {', '.join(MODELS)}, or a YAML file; name one"
+        )
     opened = Workspace.open(workspace)
     made = make_launch(
         opened,
@@ -44,8 +76,8 @@ def launch(
         model,
         stages=tuple(name.strip() for name in stages.split(",")) if stages else (),
         global_batch_size=global_batch_size,
+        elsewhere=output is not None,
     )
-    console = Console(soft_wrap=True, highlight=False)
     _print_stages(console, made)
     if dry_run:
         console.print("Nothing was written. It would be:")
@@ -59,6 +91,22 @@ def launch(
         where = f"{workspace.rstrip('/')}/{write_launch(opened, made)}"
     for path in made.files:
         console.print(f"  {where}/{path}")
+
+
+def _verify(console: Console, folder: str, shards: str | None) -> None:
+    from pipelines.launch.lock import verify_launch
+
+    differences = verify_launch(folder, shards)
+    for difference in differences:
+        console.print(f"differs  {difference}", markup=False)
+    if differences:
+        raise LookupError(
+            f"{folder} is not what it was made from: {len(differences)} differ; make the launch "
+            "anew, or bring back what was changed"
+        )
+    console.print(
+        f"{folder}: files, tokenizer, plans, shards and code are as they were", markup=False
+    )
 
 
 def _print_stages(console: Console, made: Launch) -> None:
@@ -89,4 +137,9 @@ def _print_stages(console: Console, made: Launch) -> None:
             console.print(
                 f"note: {shard.prefix} ({shard.tokens:,} tokens) is shorter than one sequence of "
                 f"{phase.stage.sequence_length:,} and is not trained on"
+            )
+        for shard in set(phase.stage.validation) - set(phase.stage.evaluated()):
+            console.print(
+                f"note: {shard.prefix} ({shard.tokens:,} tokens, validation) is shorter than one "
+                f"sequence of {phase.stage.sequence_length:,} and is not evaluated"
             )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.workspace.ledger import Entry
 
 _WIDTH: Final = 100  # where the output is no terminal
-_BY_PARTS: Final = ("extract", "annotate", "deduplicate", "tally")
+_BY_PARTS: Final = ("extract", "annotate", "deduplicate", "tally", "preview")
 _MAX_COUNTS: Final = 3
 
 

@@ -1,4 +1,4 @@
-"""`tokenmill trace`: from an input to its token ranges, and from a token back.
+"""`tokenmill trace`: from an input to its token ranges, and from a token or a step back.
 
 A document is shown as lines of `name: value` that fit a terminal; one labels set is one line, or
 as many as it takes, broken between its labels. What only a program reads (MinHash bands, hashes)
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 if TYPE_CHECKING:
+    from pipelines.launch.steps import ReadRange, StageRun, StepReader, StepSample
     from pipelines.workspace.tracing import Found, Rejected
     from pipelines.workspace.workspace import Workspace
 
@@ -32,20 +33,33 @@ def trace(
     what: Annotated[
         str,
         typer.Argument(
-            help="Document id, URL, path within a source, the end of one, FILE:OFFSET, or "
-            "SHARD:TOKEN."
+            help="Document id, URL, path within a source, the end of one, FILE:OFFSET, "
+            "SHARD:TOKEN, or STAGE:STEP."
         ),
     ],
+    logged: Annotated[
+        bool, typer.Option("--logged", help="STEP is the iteration that Megatron logs.")
+    ] = False,
+    launch: Annotated[
+        str | None, typer.Option(help="Folder of the launch, where several differ in STAGE.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All samples of a step.")] = False,
 ) -> None:
     """Follows a document from where it came from to every range of tokens it fills.
 
     SHARD:TOKEN goes the other way: the path of a .bin within the workspace and a position in it.
+    STAGE:STEP tells the documents of one training step, such as 2:12345 or stem_4k:12345: the stage
+    of a launch by number or name, and a step counted from 1 in that stage. Megatron's log goes on
+    counting over stages of one length; --logged takes its number.
     """
     from pipelines.workspace.tracing import document_at_token, find, find_fetches, shard_token
     from pipelines.workspace.workspace import Workspace
 
     opened = Workspace.open(workspace)
     what = what.removeprefix(f"{opened.url}/")
+    if asked := _stage_and_step(opened, what, launch):
+        _show_step(opened, *asked, is_logged=logged, every=every)
+        return
     if place := shard_token(what):
         what = document_at_token(opened, *place).hex()
         typer.echo(f"token {place[1]} of {place[0]} belongs to document {what}")
@@ -59,6 +73,75 @@ def trace(
             _show(opened, found)
         for reject in rejects:
             _show_reject(opened, reject)
+
+
+def _stage_and_step(
+    workspace: "Workspace", what: str, folder: str | None
+) -> tuple["StageRun", int] | None:
+    """The stage and number of STAGE:STEP; a name before the colon may also be that of a file."""
+    stage, colon, number = what.rpartition(":")
+    if not colon or not number.isdecimal() or "/" in stage:
+        return None
+    from pipelines.launch.steps import find_stage
+
+    try:
+        return find_stage(workspace, stage, folder), int(number)
+    except (LookupError, ValueError):
+        if stage.isdecimal() or folder is not None or _is_stage(workspace, stage):
+            raise
+        return None
+
+
+def _is_stage(workspace: "Workspace", name: str) -> bool:
+    from pipelines.launch.steps import launch_folders, stages_of
+
+    runs = (run for folder in launch_folders(workspace) for run in stages_of(workspace, folder))
+    return any(run.is_called(name) for run in runs)
+
+
+def _show_step(
+    workspace: "Workspace", run: "StageRun", number: int, *, is_logged: bool, every: bool
+) -> None:
+    """The samples of a step, each with its shard and documents."""
+    from pipelines.launch.steps import StepReader, step_samples
+
+    step = run.step_of(number, is_logged=is_logged)
+    samples = step_samples(run, step)
+    first = (step - 1) * run.global_batch_size + 1
+    _line(
+        f"step {step:,} of stage {run.number}, {run.name}",
+        f"iteration {run.first_step + step:,} in Megatron's log",
+    )
+    _line("  launch", run.folder)
+    _line(
+        "  samples",
+        f"{first:,} to {first + len(samples) - 1:,} of {run.size:,}, each of "
+        f"{run.sequence_length:,} tokens and the label of the last",
+    )
+    reader, lines = StepReader(workspace, run), 0
+    for sample in samples:
+        if lines >= _MAX_LISTED and not every:
+            typer.echo(f"  and {len(samples) - sample.number + 1} more samples; add --all")
+            break
+        lines += _show_sample(reader, sample)
+
+
+def _show_sample(reader: "StepReader", sample: "StepSample") -> int:
+    """A line for its shard, and one for each document; gives how many."""
+    ranges = reader.ranges(sample)
+    names = reader.names(sample, [found.id for found in ranges if found.id is not None])
+    _line(f"sample {sample.number}", f"sample {sample.sample:,} of {sample.prefix}")
+    for found in ranges:
+        place = f"  tokens {found.token_start} to {found.token_end} ({found.num_tokens})"
+        _line(place, _document_read(found, names))
+    return 1 + len(ranges)
+
+
+def _document_read(found: "ReadRange", names: Mapping[bytes, str]) -> str:
+    if found.id is None:
+        return "padding"
+    piece = f" piece {found.piece}" if found.piece else ""
+    return f"{found.id.hex()} draw {found.draw}{piece} {names[found.id]}"
 
 
 def _show(workspace: "Workspace", found: "Found") -> None:
@@ -118,8 +201,8 @@ def _show_fetches(fetches: list[dict[str, Any]], what: str) -> None:
     if not fetches:
         raise ValueError(
             f"found no document, reject or crawled address {what!r}; give an id of 32 hex digits, "
-            "a URL, a path within a source or the end of either from a / on, FILE:OFFSET, or "
-            "SHARD:TOKEN"
+            "a URL, a path within a source or the end of either from a / on, FILE:OFFSET, "
+            "SHARD:TOKEN, or STAGE:STEP"
         )
     for fetch in fetches[:_MAX_LISTED]:
         _line(fetch["url"], _fate(fetch))

@@ -44,7 +44,7 @@ from pipelines.workspace.schema import (
 from pipelines.workspace.storage import Storage
 from pipelines.workspace.workspace import Workspace
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 JOB: Final = "extract"
 PAGES: Final = "extract.pages"
 """Under which rejected pages stand in `rejects/`."""

@@ -1,13 +1,16 @@
 """Which generations the plans of a workspace need."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from pipelines.mix.plan import read_plan
 from pipelines.workspace.workspace import Workspace
 
+_WITH_EVIDENCE: Final = ("deduplicate@", "validation@")  # their payloads name what they rest on
+
 
 def pinned_generations(workspace: Workspace, folders: Iterable[str]) -> set[str]:
-    """`job@fp` of crawls, documents, labels, clusters, tallies and shards that these plans need.
+    """`job@fp` of crawls, documents, labels, clusters, planning and shards that these plans need.
 
     A crawl is always among them: what was fetched once may not be there to be fetched again.
     """
@@ -20,8 +23,9 @@ def pinned_generations(workspace: Workspace, folders: Iterable[str]) -> set[str]
             pinned |= {pins.documents, *pins.labels.values()}
     whole = {plan.generation.full for plan in plans}
     tallies = {plan.generation.payload["tally"] for plan in plans}
+    previews = {plan.generation.payload["preview"] for plan in plans}
     labels = {name for name in pinned if name.startswith("deduplicate@")}
-    for name in labels:
+    for name in [name for name in pinned if name.startswith(_WITH_EVIDENCE)]:
         pinned |= set(workspace.ledger.payload(name).get("evidence", ()))
     contents = {workspace.ledger.payload(name)["contents"] for name in labels}
     pinned |= {plan.generation.name for plan in plans}
@@ -35,8 +39,10 @@ def pinned_generations(workspace: Workspace, folders: Iterable[str]) -> set[str]
         except FileNotFoundError:
             continue  # of a prune that was interrupted
         needed = (
-            (job.startswith("shards.") and payload["plan"] in whole)
+            (job.startswith(("shards.", "scatter.", "sealed.")) and payload["plan"] in whole)
             or (job.startswith("tally.") and workspace.ledger.full(name) in tallies)
+            or (job.startswith("histogram.") and payload["tally"] in tallies)
+            or (job.startswith("preview.") and workspace.ledger.full(name) in previews)
             or (job == "deduplicate.clusters" and payload["contents"] in contents)
         )
         if needed:

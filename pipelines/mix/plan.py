@@ -1,37 +1,48 @@
 """The plan: what each stage will draw, fixed before a token is written.
 
-The tallies of all parts add up, the solve gives each group and length bucket its expected draws,
-and runs of consecutive parts become shard units of about `shard_tokens`. `plan.json` holds all of
-it and pins the generations it was made from, so the same plan gives the same shards for ever.
+The tallies of all parts add up, the solve gives each document its expected draws, the preview says
+what of each part is drawn, and runs of consecutive parts become shard units of about
+`shard_tokens`. `plan.json` holds all of it and pins the generations it was made from, so the same
+plan gives the same shards for ever. Two tables stand beside it: `draws`, expected draws by group,
+length bucket and bin of weight, and `preview`, added up over the parts.
 """
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from mixtures.errors import MixtureError
-from mixtures.solve import CELLS, StagePlan, solve
-from mixtures.spec import Stage
-from mixtures.tallies import combine, eligible
+from mixtures.solve import CELLS, DRAWS, StagePlan
+from mixtures.spec import Mixture, Stage
+from pipelines.mix.judge import TRAIN, VALIDATION, Judged
 from pipelines.mix.pins import Pins
-from pipelines.mix.tally import TallyJob
+from pipelines.mix.preview import ALL, combine_previews, few_values, preview_generation, split_draws
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PartKey, entry_of
 from pipelines.workspace.ledger import Entry, FileRef, Stopwatch
-from pipelines.workspace.parts import read_table
+from pipelines.workspace.parts import publish_file, read_table
 from pipelines.workspace.workspace import Workspace
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 JOB: Final = "mix"
-ALL: Final = "all"  # name of the only bucket of a stage without length buckets
 # Megatron numbers the datasets of a blend with int16 (megatron/core/datasets/helpers.cpp).
 MAX_UNITS: Final = 30_000
+
+_READERS: Final = 16  # files read at a time; most of it is waiting, on an object store
+_VALIDATION_UNITS: Final = 4  # about; a trainer reads them again and again
+_ANY_BUCKET: Final = -1
+
+STAGE_DRAWS: Final = DRAWS.insert(0, pa.field("stage", pa.string(), nullable=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +53,13 @@ class Unit:
     number: int
     """Position among the units of its stage."""
     bucket: int
+    """Position of the length bucket, or -1 for documents of all of them."""
     bucket_name: str
     parts: tuple[tuple[str, int], ...]
     """(source, part)."""
     expected_tokens: float
+    split: str = TRAIN
+    """TRAIN, or VALIDATION for held-out documents, once each."""
 
     @property
     def name(self) -> str:
@@ -55,7 +69,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One plan.json."""
+    """One plan.json and the tables beside it."""
 
     mixture: str
     generation: Generation
@@ -66,6 +80,11 @@ class Plan:
     """Stage -> what became of the documents."""
     units: tuple[Unit, ...]
     pins: Pins
+    tokenizer_fingerprint: str
+    replacement_tokens: Mapping[str, int]
+    """Kind -> tokens planned in place of a span; empty where no stage redacts."""
+    preview: pa.Table
+    """Schema PREVIEW, added up over the parts."""
 
     @property
     def folder(self) -> str:
@@ -82,65 +101,141 @@ def plan_folder(mixture: str, fp: str) -> str:
     return f"mixtures/{mixture}@{fp}"
 
 
-def plan_generation(tallies: Generation, shard_tokens: int) -> Generation:
-    """The plan's generation: its tallies and the size of a shard decide it."""
-    payload = {"version": VERSION, "tally": tallies.full, "shard_tokens": shard_tokens}
+def plan_generation(tallies: Generation, mixture: Mixture, shard_tokens: int) -> Generation:
+    """The plan's generation: its tallies, the whole mixture and the size of a shard decide it."""
+    payload = {
+        "version": VERSION,
+        "tally": tallies.full,
+        "preview": preview_generation(tallies, mixture).full,
+        "shard_tokens": shard_tokens,
+    }
     return Generation(job=JOB, payload=payload)
 
 
-def make_plan(workspace: Workspace, job: TallyJob, shard_tokens: int) -> Plan:
-    """Solves all stages of a mixture whose parts are tallied, and keeps the plan.
+def expected_draws_of(plan: Plan, unit: Unit, judged: Judged) -> npt.NDArray[np.float64]:
+    """Expected draws, in one unit, of the documents of one of its parts.
 
-    Raises:
-        MixtureError: A stage cannot be solved, or needs too many shards.
+    Args:
+        plan: The plan.
+        unit: One of its units.
+        judged: What its stage makes of the m documents of a part, for the split of the unit.
+
+    Returns:
+        float64[m]: 0 where not eligible or of another length bucket.
     """
-    entries = workspace.ledger.entries(job.generation)
-    tallies = {(e.source, e.part): read_table(workspace.storage, e.file("tally")) for e in entries}
-    solved, units = {}, []
-    for stage in job.mixture.stages:
-        of_stage = {place: _of_stage(table, stage.name) for place, table in tallies.items()}
-        solved[stage.name] = solve(stage, combine(of_stage.values()))
-        units += _units(stage, solved[stage.name], of_stage, shard_tokens)
-    plan = Plan(
-        mixture=job.mixture.name,
-        generation=plan_generation(job.generation, shard_tokens),
-        seed=job.mixture.seed,
-        stages={stage.name: stage for stage in job.mixture.stages},
-        solved=solved,
-        reasons=_reasons(entries),
-        units=tuple(units),
-        pins=job.pins,
-    )
-    _commit(workspace, plan)
-    return plan
+    if unit.split == VALIDATION:
+        return judged.selection.eligible.astype(np.float64)
+    expected = plan.solved[unit.stage].expected_draws(judged.selection)
+    if unit.bucket != _ANY_BUCKET:
+        expected[judged.selection.bucket != unit.bucket] = 0.0
+    return expected
 
 
-def _commit(workspace: Workspace, plan: Plan) -> None:
+def publish_table(workspace: Workspace, table: pa.Table, *, kind: str, folder: str) -> FileRef:
+    """Writes a table as `<folder>/<kind>-<hash8>.parquet`; nobody reads it before it is named."""
+    draft = workspace.storage.scratch(".parquet")
+    try:
+        pq.write_table(table, draft, compression="zstd", write_page_checksum=True)
+        return publish_file(
+            workspace.storage, draft, kind=kind, stem=f"{folder}/{kind}", rows=table.num_rows
+        )
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def draws_table(solved: Mapping[str, StagePlan]) -> pa.Table:
+    """Expected draws of all stages, in schema STAGE_DRAWS."""
+    tables = [
+        item.draws.add_column(
+            0, STAGE_DRAWS.field("stage"), pa.array([name] * item.draws.num_rows, pa.string())
+        ).cast(STAGE_DRAWS)
+        for name, item in solved.items()
+    ]
+    return pa.concat_tables(tables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previews:
+    """What the previews of all parts say together."""
+
+    table: pa.Table
+    """Schema PREVIEW, added up over the parts."""
+    weights: Mapping[tuple[str, str, int], Sequence[tuple[tuple[str, int], float]]]
+    """(stage, split, bucket) -> (source, part) and its expected tokens, in the order of parts."""
+
+
+def read_previews(workspace: Workspace, entries: Sequence[Entry]) -> Previews:
+    """Reads the previews of parts and adds them up, in the order of the parts."""
+    weights: dict[tuple[str, str, int], list[tuple[tuple[str, int], float]]] = {}
+    ordered = sorted(entries, key=lambda entry: (entry.source, entry.part))
+    sums: list[pa.Table] = []
+    with ThreadPoolExecutor(_READERS) as threads:
+        for start in range(0, len(ordered), 8 * _READERS):
+            some = ordered[start : start + 8 * _READERS]
+            refs = [entry.file("preview") for entry in some]
+            tables = list(threads.map(lambda ref: read_table(workspace.storage, ref), refs))
+            for entry, table in zip(some, tables, strict=True):
+                for row in _whole_rows(table):
+                    split = TRAIN if row["dimension"] == ALL else VALIDATION
+                    place = (entry.source, entry.part)
+                    key = (row["stage"], split, row["bucket"])
+                    weights.setdefault(key, []).append((place, row["expected_tokens"]))
+            sums = [combine_previews([*sums, *tables])]
+    return Previews(table=few_values(combine_previews(sums)), weights=weights)
+
+
+def _whole_rows(table: pa.Table) -> list[dict[str, Any]]:
+    dimensions = pa.array([ALL, VALIDATION])
+    whole = table.filter(pc.is_in(table.column("dimension"), value_set=dimensions))
+    rows: list[dict[str, Any]] = whole.to_pylist()
+    return rows
+
+
+def commit_plan(workspace: Workspace, plan: Plan, draws: FileRef) -> None:
     """Keeps the plan, and its hash in the ledger, so that the audit sees a changed one."""
-    data = json.dumps(_to_json(plan), sort_keys=True, indent=1).encode()
-    path = f"{plan.folder}/plan.json"
+    watch = Stopwatch()
     workspace.ledger.declare(plan.generation)
+    preview = publish_table(workspace, plan.preview, kind="preview", folder=plan.folder)
+    raw = {**_to_json(plan), "files": {"draws": draws.path, "preview": preview.path}}
+    data = json.dumps(raw, sort_keys=True, indent=1).encode()
+    path = f"{plan.folder}/plan.json"
     workspace.storage.create(path, data)
     ref = FileRef(
         kind="plan", path=path, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), rows=0
     )
     key = PartKey(plan.mixture, 0)
     workspace.ledger.commit(
-        entry_of(plan.generation, key, files=(ref,), counts={}, watch=Stopwatch())
+        entry_of(plan.generation, key, files=(ref, draws, preview), counts={}, watch=watch)
     )
 
 
 def read_plan(workspace: Workspace, folder: str) -> Plan:
-    """Reads a plan.json.
+    """Reads a plan.json and the tables beside it.
 
     Raises:
         FileNotFoundError: There is none in this folder.
+        LookupError: Another release made it.
     """
-    raw = json.loads(workspace.storage.read(f"{folder}/plan.json"))
-    stages = {name: Stage.model_validate(stage) for name, stage in raw["stages"].items()}
+    path = f"{folder}/plan.json"
+    raw = json.loads(workspace.storage.read(path))
+    if raw["generation"]["version"] != VERSION:
+        raise LookupError(
+            f"{path} is of version {raw['generation']['version']}, and this tokenmill reads "
+            f"{VERSION}; give the same `tokenmill run` again, which plans anew"
+        )
+    entry = workspace.ledger.get(Generation(job=JOB, payload=raw["generation"]), raw["mixture"], 0)
+    draws = split_draws(read_table(workspace.storage, entry.file("draws")))
+    # The keys of a JSON object are sorted; the trainer's order stands beside them.
+    stages = {name: Stage.model_validate(raw["stages"][name]) for name in raw["order"]}
     solved = {
-        name: StagePlan(**{**item, "cells": pa.Table.from_pylist(item["cells"], schema=CELLS)})
-        for name, item in raw["solved"].items()
+        name: StagePlan(
+            **{
+                **raw["solved"][name],
+                "cells": pa.Table.from_pylist(raw["solved"][name]["cells"], schema=CELLS),
+                "draws": draws[name],
+            }
+        )
+        for name in raw["order"]
     }
     units = [{**unit, "parts": tuple((s, p) for s, p in unit["parts"])} for unit in raw["units"]]
     return Plan(
@@ -152,7 +247,21 @@ def read_plan(workspace: Workspace, folder: str) -> Plan:
         reasons=raw["reasons"],
         units=tuple(Unit(**unit) for unit in units),
         pins=Pins.from_json(raw["pins"]),
+        tokenizer_fingerprint=raw["tokenizer_fingerprint"],
+        replacement_tokens=raw["replacement_tokens"],
+        preview=read_table(workspace.storage, entry.file("preview")),
     )
+
+
+def part_preview(workspace: Workspace, plan: Plan, source: str, part: int) -> pa.Table:
+    """What a plan draws of one part, in schema PREVIEW.
+
+    Raises:
+        LookupError: The plan has no such part.
+    """
+    generation = f"preview.{plan.mixture}@{str(plan.generation.payload['preview'])[:8]}"
+    entry = workspace.ledger.get(generation, source, part)
+    return read_table(workspace.storage, entry.file("preview"))
 
 
 def plan_folders(workspace: Workspace) -> list[str]:
@@ -167,24 +276,25 @@ def _to_json(plan: Plan) -> dict[str, Any]:
         "mixture": plan.mixture,
         "generation": dict(plan.generation.payload),
         "seed": plan.seed,
+        "order": list(plan.stages),
         "stages": {name: stage.model_dump(mode="json") for name, stage in plan.stages.items()},
         "solved": {name: _solved_to_json(item) for name, item in plan.solved.items()},
         "reasons": plan.reasons,
         "units": [asdict(unit) for unit in plan.units],
         "pins": plan.pins.to_json(),
+        "tokenizer_fingerprint": plan.tokenizer_fingerprint,
+        "replacement_tokens": dict(plan.replacement_tokens),
     }
 
 
 def _solved_to_json(item: StagePlan) -> dict[str, Any]:
-    values = {name: getattr(item, name) for name in item.__slots__}
+    values = {field.name: getattr(item, field.name) for field in fields(item)}
+    del values["draws"]  # as many rows as bins: in a file of its own
     return {**values, "cells": item.cells.to_pylist()}
 
 
-def _of_stage(table: pa.Table, stage: str) -> pa.Table:
-    return table.filter(pc.equal(table.column("stage"), stage)).drop_columns(["stage"])
-
-
-def _reasons(entries: Sequence[Entry]) -> dict[str, dict[str, int]]:
+def sum_reasons(entries: Sequence[Entry]) -> dict[str, dict[str, int]]:
+    """Stage -> what became of its documents, from the entries of tallies."""
     sums: dict[str, Counter[str]] = {}
     for entry in entries:
         for stage, reasons in entry.detail.items():
@@ -192,17 +302,24 @@ def _reasons(entries: Sequence[Entry]) -> dict[str, dict[str, int]]:
     return {stage: dict(sorted(reasons.items())) for stage, reasons in sums.items()}
 
 
-def _units(
-    stage: Stage,
-    solved: StagePlan,
-    tallies: Mapping[tuple[str, int], pa.Table],
-    shard_tokens: int,
-) -> list[Unit]:
-    """Runs of consecutive parts, cut when a shard is full; one unit is at least one part."""
+def units_of_stage(stage: Stage, previews: Previews, shard_tokens: int) -> list[Unit]:
+    """Runs of consecutive parts, cut when a shard is full; one unit is at least one part.
+
+    Raises:
+        MixtureError: More than a blend takes.
+    """
     names = [bucket.name for bucket in stage.length_buckets] or [ALL]
+    buckets = [(number, name, TRAIN) for number, name in enumerate(names)]
+    if stage.packing == "best_fit":  # a sequence is filled best from documents of all lengths
+        buckets = [(_ANY_BUCKET, ALL, TRAIN)]
+    buckets.append((_ANY_BUCKET, VALIDATION, VALIDATION))
     units: list[Unit] = []
-    for bucket, name in enumerate(names):
-        for parts, tokens in _runs(_weights(solved, tallies, bucket), shard_tokens):
+    for bucket, name, split in buckets:
+        weights = _weights(stage, previews, split, bucket)
+        full = float(shard_tokens)
+        if split == VALIDATION:
+            full = max(full, sum(weights.values()) / _VALIDATION_UNITS)
+        for parts, tokens in _runs(weights, full):
             units.append(
                 Unit(
                     stage=stage.name,
@@ -211,6 +328,7 @@ def _units(
                     bucket_name=name,
                     parts=parts,
                     expected_tokens=tokens,
+                    split=split,
                 )
             )
     if len(units) > MAX_UNITS:
@@ -221,12 +339,24 @@ def _units(
     return units
 
 
+def _weights(
+    stage: Stage, previews: Previews, split: str, bucket: int
+) -> dict[tuple[str, int], float]:
+    """Expected tokens of each part that has any in this bucket, in the order of the parts."""
+    found: dict[tuple[str, int], float] = {}
+    for number in range(max(1, len(stage.length_buckets))):
+        if bucket in (_ANY_BUCKET, number):
+            for place, tokens in previews.weights.get((stage.name, split, number), ()):
+                found[place] = found.get(place, 0.0) + tokens
+    return {place: found[place] for place in sorted(found) if found[place]}
+
+
 def _runs(
-    weights: Iterator[tuple[tuple[str, int], float]], shard_tokens: int
+    weights: Mapping[tuple[str, int], float], shard_tokens: float
 ) -> Iterator[tuple[tuple[tuple[str, int], ...], float]]:
     parts: list[tuple[str, int]] = []
     filled = 0.0
-    for place, tokens in weights:
+    for place, tokens in weights.items():
         if parts and filled + tokens > shard_tokens:
             yield tuple(parts), filled
             parts, filled = [], 0.0
@@ -234,24 +364,6 @@ def _runs(
         filled += tokens
     if parts:
         yield tuple(parts), filled
-
-
-def _weights(
-    solved: StagePlan, tallies: Mapping[tuple[str, int], pa.Table], bucket: int
-) -> Iterator[tuple[tuple[str, int], float]]:
-    """Expected tokens of each part that has any in this bucket."""
-    draws = {
-        (cell["group"], cell["bucket"]): cell["expected_draws"] for cell in solved.cells.to_pylist()
-    }
-    for place in sorted(tallies):
-        rows = eligible(tallies[place]).to_pylist()
-        tokens = sum(
-            row["tokens"] * draws[row["group"], row["bucket"]]
-            for row in rows
-            if row["bucket"] == bucket
-        )
-        if tokens:
-            yield place, tokens
 
 
 def unit_keys(plan: Plan) -> list[PartKey]:

@@ -172,6 +172,10 @@ class StageFacts:
     """Counts of the shards, summed: tokens, document_tokens, eod, padding, draws, documents ..."""
     tokens_by: Mapping[str, Mapping[str, int]]
     """What the tokens were counted by (language, kind, topic) -> value -> tokens."""
+    packing: str
+    """concat or best_fit."""
+    held_out: Mapping[str, int]
+    """Counts of the validation shards, summed; empty where nothing is held out."""
     redact: tuple[str, ...]
     """Kinds of personal data that this stage has cut, as its mixture says."""
     redacted: Mapping[str, int]
@@ -194,9 +198,14 @@ class StageFacts:
         return self.counts.get("tokens", 0)
 
     @property
+    def drawn_tokens(self) -> int:
+        """Tokens written without padding, which no plan foresees."""
+        return self.tokens - self.counts.get("padding", 0)
+
+    @property
     def sigmas(self) -> float | None:
         """How many standard deviations the result lies from the plan; None where none is due."""
-        return (self.tokens - self.planned) / self.sigma if self.sigma > 0 else None
+        return (self.drawn_tokens - self.planned) / self.sigma if self.sigma > 0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+import pyarrow.compute as pc
 
 from mixtures.expressions import ELIGIBLE
 from mixtures.solve import StagePlan
 from mixtures.spec import Stage, Temperature
-from pipelines.mix.plan import ALL, Plan
+from pipelines.mix.judge import VALIDATION
+from pipelines.mix.plan import Plan
+from pipelines.mix.preview import ALL
 from pipelines.report.facts import (
     OTHERS,
     BucketFacts,
@@ -54,11 +57,19 @@ def stage_facts(plan: Plan, name: str, entries: Sequence[Entry]) -> StageFacts:
     """Puts a stage's plan beside the entries of its shards."""
     stage, solved = plan.stages[name], plan.solved[name]
     counts: Counter[str] = Counter()
+    held_out: Counter[str] = Counter()
     redacted: Counter[str] = Counter()
+    for entry in entries:
+        if entry.detail["split"] == VALIDATION:
+            held_out.update(entry.counts)
+    entries = [entry for entry in entries if entry.detail["split"] != VALIDATION]
     for entry in entries:
         counts.update(entry.counts)
         redacted.update(entry.detail.get("redacted", {}))
     cells = solved.cells
+    drawn = _drawn(plan, name)
+    if stage.shuffle == "global":  # its shards share documents; the preview counts each once
+        counts["documents"] = sum(row["drawn_documents"] for row in drawn)
     sizes = [entry.counts["tokens"] for entry in entries if entry.counts["tokens"]]
     short = [tokens for tokens in sizes if not num_sequences(tokens, stage.sequence_length)]
     return StageFacts(
@@ -82,9 +93,11 @@ def stage_facts(plan: Plan, name: str, entries: Sequence[Entry]) -> StageFacts:
         limited_by=solved.limited_by,
         costs=dict(solved.costs),
         groups=_groups(stage, solved),
-        buckets=_buckets(stage, entries),
+        buckets=_buckets(stage, entries, drawn),
         counts=dict(counts),
         tokens_by=_tokens_by(entries),
+        packing=stage.packing,
+        held_out=dict(held_out),
         redact=stage.redact,
         redacted=dict(redacted),
         sequences=sum(num_sequences(tokens, stage.sequence_length) for tokens in sizes),
@@ -113,7 +126,9 @@ def stage_checks(stage: StageFacts, intake: Losses) -> list[Check]:
     without_padding = ("tokens without padding", stage.tokens - counts.get("padding", 0))
     for name, tokens in sorted(stage.tokens_by.items()):
         pairs.append((without_padding, ((f"by {name}", sum(tokens.values())),)))
-    pairs.append((("bytes of .bin", stage.bin_bytes), (("tokens by their width", stage.width),)))
+    if stage.bin_bytes:
+        by_width = (("tokens by their width", stage.width),)
+        pairs.append((("bytes of .bin", stage.bin_bytes), by_width))
     return [
         Check(step=stage.title, where=stage.title, total=total, terms=terms)
         for total, terms in pairs
@@ -188,19 +203,49 @@ def _others(cells: Sequence[dict[str, Any]]) -> GroupFacts:
     )
 
 
-def _buckets(stage: Stage, entries: Sequence[Entry]) -> tuple[BucketFacts, ...]:
-    spans = {bucket.name: (bucket.min, bucket.max) for bucket in stage.length_buckets}
+def _drawn(plan: Plan, stage: str) -> list[dict[str, Any]]:
+    """What the plan draws of a stage, a row a length bucket."""
+    table = plan.preview
+    own = pc.and_(pc.equal(table.column("stage"), stage), pc.equal(table.column("dimension"), ALL))
+    return list(table.filter(own).to_pylist())
+
+
+def _buckets(
+    stage: Stage, entries: Sequence[Entry], drawn: Sequence[dict[str, Any]]
+) -> tuple[BucketFacts, ...]:
+    """Packed shards hold documents of all buckets, so what each gave is taken from the plan."""
+    if not stage.length_buckets:
+        planned = sum(float(entry.detail["expected_tokens"]) for entry in entries)
+        written = sum(entry.counts["tokens"] for entry in entries)
+        return (_bucket(ALL, None, planned, written, _sigma(entries), len(entries)),)
     found = []
-    for name in spans or [ALL]:
-        own = [entry for entry in entries if entry.detail.get("bucket", ALL) == name]
+    for position, bucket in enumerate(stage.length_buckets):
+        own = [entry for entry in entries if entry.detail["bucket"] == bucket.name]
+        rows = [row for row in drawn if row["bucket"] == position]
+        is_packed = stage.packing == "best_fit"
         found.append(
-            BucketFacts(
-                name=name,
-                span=spans.get(name),
-                planned=sum(float(entry.detail.get("expected_tokens", 0.0)) for entry in own),
-                written=sum(entry.counts["tokens"] for entry in own),
-                sigma=_sigma(own),
-                shards=len(own),
+            _bucket(
+                bucket.name,
+                (bucket.min, bucket.max),
+                math.fsum(row["expected_tokens"] for row in rows),
+                sum(row["drawn_tokens"] for row in rows)
+                if is_packed
+                else sum(entry.counts["tokens"] for entry in own),
+                math.sqrt(math.fsum(row["variance"] for row in rows)),
+                len(entries if is_packed else own),
             )
         )
     return tuple(found)
+
+
+def _bucket(
+    name: str,
+    span: tuple[int, int] | None,
+    planned: float,
+    written: int,
+    sigma: float,
+    shards: int,
+) -> BucketFacts:
+    return BucketFacts(
+        name=name, span=span, planned=planned, written=written, sigma=sigma, shards=shards
+    )

@@ -205,7 +205,7 @@ def personal(spans: Mapping[str, int]) -> str:
 def stage(facts: StageFacts) -> str:
     """How a stage came out beside its plan."""
     planned = f"{number(facts.planned)} planned"
-    apart, cut = facts.tokens - facts.planned, facts.counts.get("cut_tokens", 0)
+    apart, cut = facts.drawn_tokens - facts.planned, facts.counts.get("cut_tokens", 0)
     if facts.sigmas is None:
         return f"{planned}; nothing was left to chance{_for_cuts(apart, cut)}."
     side = "above" if apart >= 0 else "below"
@@ -223,6 +223,16 @@ def _for_cuts(apart: float, cut: int) -> str:
         return f", and {number(abs(apart))} {'more' if apart > 0 else 'fewer'} were written"
     done = "removed" if cut < 0 else "added by writing their kind instead"
     return f", and the difference of {number(abs(cut))} is what the cuts of personal data {done}"
+
+
+def held_out(facts: StageFacts) -> str:
+    """What of a stage is for validation; empty where nothing is."""
+    if not facts.held_out:
+        return ""
+    return (
+        f"{plural(facts.held_out['documents'], 'document')} "
+        f"({plural(facts.held_out['tokens'], 'token')}) stand apart, for validation."
+    )
 
 
 def short_shards(facts: StageFacts) -> str:
@@ -247,11 +257,13 @@ def grown(facts: StageFacts) -> str:
         "shares": "if groups had their natural shares",
         "length_buckets": "if each length bucket gave all it has and not the share that is set",
         "max_epochs": "if documents could be drawn once more",
+        "weight": "if weights left nothing undrawn",
+        "synthetic_share": "without the cap on synthetic texts",
     }
     found = [
         f"{number(facts.costs[name])} more {way}"
         for name, way in ways.items()
-        if facts.costs[name] > 0.5
+        if facts.costs.get(name, 0.0) > 0.5
     ]
     return f"There would be {'; '.join(found)}." if found else ""
 

@@ -48,6 +48,11 @@ REASONS: Final = {
     "outside_length_buckets": "outside the length buckets",
     "repeated_record": "record met twice",
     "not_labelled": "not labelled",
+    "no_weight": "weight 0 or missing",
+    "too_deep": "too many models deep",
+    "too_many_rewrites": "too many rewrites of a seed",
+    "validation": "held out for validation",
+    "near_validation": "quotes a held-out text",
 }
 """Reasons of a mixture in words; all other reasons are printed as they are."""
 

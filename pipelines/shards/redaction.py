@@ -5,7 +5,6 @@ cuts is tokenized twice: as it is, because its label counted that, and as it is 
 difference is counted, not guessed; only documents with cuts cost twice.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -64,22 +63,22 @@ def cuts_of(labels: pa.Table, kinds: Sequence[str]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(ends), struct, type=CUTS)
 
 
-def count_redacted(
-    cuts: pa.ListArray, kinds: Sequence[str], repeats: npt.NDArray[np.int32]
-) -> Counter[str]:
-    """Spans that are cut, by kind, each as often as its document is drawn.
+def spans_by_kind(cuts: pa.ListArray, kinds: Sequence[str]) -> dict[str, npt.NDArray[np.int32]]:
+    """How many spans of each kind are cut in each document.
 
     Args:
         cuts: As `cuts_of` gives them.
         kinds: What is cut.
-        repeats: int32[len(cuts)], draws of each document.
+
+    Returns:
+        Kind -> int32[len(cuts)].
     """
-    names = pc.struct_field(pc.list_flatten(cuts), "replacement").to_pylist()
-    draws = repeats[pc.list_parent_indices(cuts).to_numpy()].tolist()
-    found: Counter[str] = Counter()
-    kind_of = {replacement(kind): kind for kind in kinds}
-    for name, number in zip(names, draws, strict=True):
-        found[kind_of[name]] += number
+    names = pc.struct_field(pc.list_flatten(cuts), "replacement")
+    rows = pc.list_parent_indices(cuts).to_numpy()
+    found = {}
+    for kind in kinds:
+        chosen = pc.equal(names, replacement(kind)).to_numpy(zero_copy_only=False)
+        found[kind] = np.bincount(rows[chosen], minlength=len(cuts)).astype(np.int32)
     return found
 
 

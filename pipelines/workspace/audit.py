@@ -36,8 +36,21 @@ EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "near_duplicates.shingles": (),
     "near_duplicates.pairs": (("pairs", "similar", "different"),),
     "near_duplicates.clusters": (("texts_in_pairs", "alone", "representative", "near_duplicate"),),
-    "tally": (("judged", "eligible", "not_eligible"),),
+    "validation": (
+        ("documents", "rows"),
+        ("rows", "train", "validation", "near_validation"),
+    ),
+    "validation.texts": (("documents", "held_out", "others", "failed"),),
+    "validation.items": (
+        ("passages", "items", "too_short", "repeated", "repetitive"),
+        ("items", "indexed", "common"),
+    ),
+    "tally": (("judged", "eligible", "not_eligible"), ("judged", "tallied", "set_aside")),
+    "histogram": (("documents", "eligible", "not_eligible"),),
+    "preview": (("eligible", "drawn_documents", "not_drawn"),),
+    "scatter": (("tokens", "document_tokens", "eod", "cut_tokens"),),
     "shards": (("tokens", "document_tokens", "eod", "padding", "cut_tokens"),),
+    "sealed": (("gathered", "scattered"),),
     "crawl": (("asked", "fetched", "not_fetched"),),
     "crawl.frontier": (("candidates", "planned", "waiting", "over_max_pages"),),
 }
@@ -50,6 +63,7 @@ FOOTERS: Final[dict[str, dict[str, str]]] = {
     },
     "annotate": {"labels": "rows"},
     "deduplicate": {"labels": "rows"},
+    "validation": {"labels": "rows", "items": "items", "held_out": "held_out"},
     "crawl": {"fetches": "rows", "links": "links"},
 }
 _PARQUET: Final = ".parquet"

@@ -20,6 +20,7 @@ _DATA: Final = (
     "labels",
     "rejects",
     "clusters",
+    "validation",
     "mixtures",
     "shards",
     "tmp",

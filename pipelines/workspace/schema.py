@@ -91,6 +91,7 @@ PROVENANCE: Final = pa.struct(
         pa.field("parents", pa.list_(ID)),
         pa.field("rewrite_index", pa.int32()),
         pa.field("depth", pa.int32()),  # generations of models between a human and this text
+        pa.field("root", ID),  # hash of the normalised text of its first ancestor; null: of itself
     ]
 )
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.extract.uris import canonical_uri
-from pipelines.workspace.ledger import Entry, FileRef
+from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.schema import ID, ID_BYTES
 from pipelines.workspace.workspace import Workspace
@@ -153,9 +153,9 @@ def page_rejects_of(
 def labels_of(workspace: Workspace, found: Found) -> Iterator[tuple[str, dict[str, Any]]]:
     """(generation, labels) of every labels set over the document's part."""
     path = found.entry.file("documents").path
-    for name in _of_job(workspace, "annotate", "deduplicate"):
+    for name in _of_job(workspace, "annotate", "deduplicate", "validation"):
         entry = workspace.ledger.find(name, found.entry.source, found.entry.part)
-        if entry is not None and path in entry.inputs:
+        if entry is not None and path in entry.inputs and entry.files[0].kind == "labels":
             table = read_table(workspace.storage, entry.file("labels")).slice(found.row, 1)
             labels = table.to_pylist()[0]
             labels.pop("id")
@@ -169,7 +169,7 @@ def ranges_of(workspace: Workspace, id_: bytes) -> Iterator[tuple[str, dict[str,
             continue
         table = read_table(workspace.storage, entry.file("map"))
         drawn = table.filter(pc.equal(table.column("id"), pa.scalar(id_, ID)))
-        prefix = entry.file("bin").path.removesuffix(".bin")
+        prefix = prefix_of(entry)
         for row in drawn.to_pylist():
             yield prefix, row
 
@@ -179,21 +179,31 @@ def document_at_token(workspace: Workspace, prefix: str, token: int) -> bytes:
 
     Args:
         workspace: Where the shard stands.
-        prefix: Path of its .bin or .idx within the workspace, with or without the ending.
-        token: Position in the .bin, in tokens.
+        prefix: Path of one of its files within the workspace, with or without the ending.
+        token: Position in the shard, in tokens over all its sequences.
 
     Raises:
-        ValueError: There is no such shard, or it is shorter.
+        ValueError: There is no such shard, it is shorter, or the token is padding.
     """
-    prefix = prefix.removesuffix(".bin").removesuffix(".idx")
+    prefix = without_suffix(prefix)
     for entry in _entries(workspace, "shards"):
-        refs: dict[str, FileRef] = {ref.kind: ref for ref in entry.files}
-        if refs and refs["bin"].path.removesuffix(".bin") == prefix:
-            return document_at(read_table(workspace.storage, refs["map"]), token).id
+        if entry.files and prefix_of(entry) == prefix:
+            return document_at(read_table(workspace.storage, entry.file("map")), token).id
     raise ValueError(
         f"found no shard {prefix} in the ledger; give its path within the workspace, such as "
         "shards/general_4k@1a2b3c4d/general/all-00000-5e6f7a8b"
     )
+
+
+def prefix_of(entry: Entry) -> str:
+    """What the paths of all files of a shard begin with; the name that users see."""
+    return without_suffix(entry.files[0].path)
+
+
+def without_suffix(path: str) -> str:
+    """The path of a shard's file without its ending, `.map.parquet` and the like."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{name.split('.')[0]}"
 
 
 @dataclass(frozen=True, slots=True)

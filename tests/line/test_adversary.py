@@ -8,6 +8,7 @@ import apache_beam as beam
 import pyarrow as pa
 from adversary import Content, committed, outcome_of_one_run, outcome_under_attack
 
+from mixtures.spec import Mixture
 from pipelines.annotate.job import AnnotateJob
 from pipelines.annotate.registry import specs_of
 from pipelines.config import load_corpus
@@ -19,8 +20,12 @@ from pipelines.deduplicate.transform import (
 )
 from pipelines.driver import RunResult
 from pipelines.extract.job import ExtractJob
+from pipelines.mix.judge import columns_to_judge
+from pipelines.mix.pins import columns_of
 from pipelines.mix.plan import unit_keys
+from pipelines.mix.preview import COLUMNS, PreviewJob
 from pipelines.mix.tally import TallyJob
+from pipelines.mix.transform import CommitHistogram, ReadTally, RunGroup, SumTallies
 from pipelines.workspace.children import Limits
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.transform import RunPart
@@ -83,14 +88,41 @@ def test_annotate_with_one_set_missing_makes_only_that_one(
     check(workspace, RunPart(workspace, jobs, LIMITS), keys_of(done), done)
 
 
-def test_tally_under_attack_gives_the_same(done: RunResult, tmp_path: Path) -> None:
-    plan = done.plans[0]
-    workspace = forget(done, tmp_path, "tally")
-    from mixtures.spec import Mixture
-
+def planning_jobs(done: RunResult) -> tuple[TallyJob, PreviewJob]:
+    """The jobs that made the first plan of a run."""
+    plan, workspace = done.plans[0], done.workspace
     mixture = Mixture(name=plan.mixture, seed=plan.seed, stages=tuple(plan.stages.values()))
-    jobs = {source: TallyJob(mixture, plan.pins) for source in plan.pins.sources}
-    check(workspace, RunPart(workspace, jobs, LIMITS), keys_of(done), done)
+    schema = columns_of(workspace, plan.pins)
+    columns = tuple(columns_to_judge(mixture.stages, schema))
+    tokens = plan.replacement_tokens
+    tally = TallyJob(mixture, plan.pins, plan.tokenizer_fingerprint, tokens, columns)
+    dimensions = tuple(name for name, column in COLUMNS.items() if column in schema.names)
+    draws = workspace.ledger.get(plan.generation, plan.mixture, 0).file("draws")
+    preview = PreviewJob(
+        mixture, plan.pins, tally.generation, tokens, columns, dimensions, plan.solved, draws
+    )
+    return tally, preview
+
+
+def test_planning_under_attack_gives_the_same(done: RunResult, tmp_path: Path) -> None:
+    for job in planning_jobs(done):
+        name = job.generation.job.split(".")[0]
+        workspace = forget(done, tmp_path / name, name)
+        jobs = dict.fromkeys(job.pins.sources, job)
+        groups = [keys_of(done)[::2], keys_of(done)[1::2]]
+        check(workspace, RunGroup(workspace, jobs, LIMITS), groups, done)
+
+
+def test_sum_of_tallies_under_attack_gives_the_same(done: RunResult, tmp_path: Path) -> None:
+    tally, _ = planning_jobs(done)
+    workspace = forget(done, tmp_path, "histogram")
+    read, adding = ReadTally(workspace, tally.generation), SumTallies()
+    sums = adding.create_accumulator()
+    for key in keys_of(done):
+        for batch in read.process(key):
+            sums = adding.add_input(sums, batch)
+    table = adding.extract_output(sums)
+    check(workspace, CommitHistogram(workspace, tally.generation), [table], done)
 
 
 def test_shards_under_attack_give_the_same(done: RunResult, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from adversary import committed
 from small_corpus import TEXTS, run_small
@@ -16,9 +17,10 @@ from tokenizers import Tokenizer
 from pipelines.deduplicate.check import cluster_faults, label_faults
 from pipelines.driver import RunResult
 from pipelines.extract.recount import recount_faults
-from pipelines.mix.check import tally_faults
+from pipelines.mix.check import histogram_faults, preview_faults, tally_faults
 from pipelines.mix.plan import plan_folders, read_plan
 from pipelines.shards.check import shard_faults
+from pipelines.validation.check import validation_faults
 from pipelines.workspace.audit import AuditReport, audit
 from pipelines.workspace.inventory import InventoryError
 from pipelines.workspace.parts import read_table
@@ -43,6 +45,9 @@ def full_audit(workspace: Workspace) -> AuditReport:
         "extract": recount_faults,
         "deduplicate": label_faults,
         "tally": tally_faults,
+        "histogram": histogram_faults,
+        "preview": preview_faults,
+        "validation": validation_faults,
         "shards": shard_faults,
     }
     return audit(workspace, deep_checks=checks, across_parts=[cluster_faults])
@@ -172,7 +177,8 @@ def test_run_of_a_finished_workspace_imports_no_beam(done: RunResult, corpus: Pa
         "except SystemExit as e: assert not e.code\n"
         "assert 'apache_beam' not in sys.modules and 'fasttext' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout + again.stderr
 
 
 def test_run_with_other_processes_and_gives_the_same_bytes(
@@ -326,9 +332,22 @@ def test_run_with_a_truncated_fold_goes_on(copy: Workspace, corpus: Path) -> Non
     assert run_small(corpus, copy.url).parts_done == 0
 
 
+def flip_text(victim: Path) -> None:
+    """Flips a bit in the middle of the texts of a documents file."""
+    metadata = pq.ParquetFile(victim).metadata
+    if not metadata.num_rows:
+        return
+    chunk = metadata.row_group(0).column(metadata.schema.names.index("text"))
+    data = bytearray(victim.read_bytes())
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    data[start + chunk.total_compressed_size // 2] ^= 1
+    victim.chmod(0o644)
+    victim.write_bytes(data)
+
+
 def test_run_with_a_flipped_text_stops(copy: Workspace, corpus: Path) -> None:
     for victim in (Path(copy.url) / "documents").rglob("part-*.parquet"):
-        damage(victim, "flip")
+        flip_text(victim)
     shutil.rmtree(next((Path(copy.url) / "ledger").glob("shards.*")))
     with pytest.raises(OSError, match=r"CRC|[Cc]orrupt|checksum|Parquet"):
         run_small(corpus, copy.url)

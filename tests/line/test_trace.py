@@ -56,7 +56,7 @@ def test_status_is_one_line_a_generation(
     assert max(map(len, told)) <= width
     for line in lines:
         job = line.split("@")[0].split(".")[0]
-        whole = job in ("extract", "annotate", "deduplicate", "tally")
+        whole = job in ("extract", "annotate", "deduplicate", "tally", "preview")
         assert bool(re.search(r" (\d+) of \1 ", line)) == (whole and ".clusters" not in line), line
 
 

@@ -1,10 +1,11 @@
 """Expressions over labels: what is refused before any work, and what each row becomes."""
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from mixtures.expressions import NO_BUCKET, check_expressions, columns_used, select
+from mixtures.expressions import NO_BUCKET, REASONS, check_expressions, columns_used, select
 from mixtures.spec import Mixture, MixtureError, Stage
 
 TYPES: list[tuple[str, pa.DataType]] = [
@@ -47,7 +48,7 @@ def test_sound_expression_passes_and_names_its_columns(
     where: str | None, group_by: str | None, used: list[str]
 ) -> None:
     check_expressions(mixture(where, group_by), COLUMNS)
-    assert columns_used(mixture(where, group_by), COLUMNS) == used
+    assert columns_used(mixture(where, group_by).stages, COLUMNS) == used
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,10 @@ LABELS = pa.table(
 )
 
 
+def planned(labels: pa.Table) -> npt.NDArray[np.int64]:
+    return labels["num_tokens"].to_numpy() + 1
+
+
 def bucketed(**keys: object) -> Stage:
     buckets = [
         {"name": "long", "min": 8, "max": 16, "share": 1},
@@ -112,23 +117,28 @@ def bucketed(**keys: object) -> Stage:
 
 
 def test_rows_get_group_bucket_and_reason() -> None:
-    selection = select(bucketed(where="quality_keep", group_by="language"), LABELS)
+    selection = select(bucketed(where="quality_keep", group_by="language"), LABELS, planned(LABELS))
     assert selection.group.to_pylist() == ["eng_Latn", "null", "jpn_Jpan", "ara_Arab", "🙂"]
     # With EOD: 4 is not above 4, 5 and 6 are short, 16 just fits the long bucket, 17 does not.
     assert selection.bucket.tolist() == [NO_BUCKET, 1, 1, 0, NO_BUCKET]
     assert selection.eligible.tolist() == [False, True, False, False, False]
-    assert selection.counts() == {"eligible": 1, "where_false": 2, "outside_length_buckets": 2}
+    counts = {"eligible": 1, "where_false": 2, "outside_length_buckets": 2}
+    assert selection.counts() == dict.fromkeys(REASONS, 0) | counts
 
 
 def test_stage_without_expressions_takes_every_row_into_one_group() -> None:
-    selection = select(Stage(name="s", sequence_length=8, tokens="max"), LABELS)
+    selection = select(Stage(name="s", sequence_length=8, tokens="max"), LABELS, planned(LABELS))
     assert selection.group.to_pylist() == [""] * 5
     assert selection.bucket.tolist() == [0] * 5
     assert selection.eligible.all()
 
 
 def test_empty_part_gives_an_empty_selection() -> None:
-    selection = select(bucketed(where="quality_keep", group_by="language"), LABELS.slice(0, 0))
+    selection = select(
+        bucketed(where="quality_keep", group_by="language"),
+        LABELS.slice(0, 0),
+        planned(LABELS.slice(0, 0)),
+    )
     assert len(selection.group) == len(selection.bucket) == len(selection.reason) == 0
 
 
@@ -141,20 +151,19 @@ def test_order_of_many_rows_is_kept_by_any_number_of_threads(threads: int) -> No
     stage = Stage(
         name="s", sequence_length=8, tokens="max", where="num_tokens % 3 = 0", group_by="name"
     )
-    selection = select(stage, labels, threads=threads)
-    assert selection.group.equals(pa.array(numbers.astype(str)))
+    selection = select(stage, labels, planned(labels), threads=threads)
+    assert selection.group.cast(pa.string()).equals(pa.array(numbers.astype(str)))
     assert (selection.eligible == (numbers % 3 == 0)).all()
 
 
 def test_expression_that_fails_on_a_value_is_told() -> None:
     stage = Stage(name="s", sequence_length=8, tokens="max", where="cast(language as integer) > 1")
     with pytest.raises(MixtureError, match=r"stage 's'.*eng_Latn.*try_cast"):
-        select(stage, LABELS)
+        select(stage, LABELS, planned(LABELS))
 
 
-@pytest.mark.parametrize("num_tokens", [[1, None], [1, -1]])
-def test_broken_token_counts_are_refused(num_tokens: list[int | None]) -> None:
-    with pytest.raises(MixtureError, match=r"1 (nulls|negative)"):
-        select(
-            Stage(name="s", sequence_length=8, tokens="max"), pa.table({"num_tokens": num_tokens})
-        )
+@pytest.mark.parametrize("tokens", [[4, 5], [4, 5, 6, 0, 3]])
+def test_token_counts_of_another_part_or_without_eod_are_refused(tokens: list[int]) -> None:
+    one = Stage(name="s", sequence_length=8, tokens="max")
+    with pytest.raises(ValueError, match="for 5 documents; allowed: one a document, EOD included"):
+        select(one, LABELS, np.array(tokens))

@@ -25,6 +25,9 @@ def corpus() -> pa.Table:
         {
             "language": rng.choice(languages, num, p=[0.9, 0.06, 0.03, 0.01]),
             "num_tokens": rng.integers(0, 50_000, num),
+            "quality_score": rng.random(num).astype(np.float32),
+            "depth": rng.choice([0, 1, 2], num, p=[0.7, 0.2, 0.1]).astype(np.int32),
+            "rewrite_index": rng.choice([None, 0, 1, 2, 7], num),
             "quality_keep": rng.random(num) < 0.7,
             "duplicate_role": rng.choice(roles, num),
             "code_share": rng.choice([0, 0.5], num, p=[0.8, 0.2]).astype(np.float32),
@@ -37,9 +40,10 @@ def corpus() -> pa.Table:
 def plan(name: str) -> StagePlan:
     mixture, labels = load_mixture(FOLDER / f"{name}.yaml"), corpus()
     check_expressions(mixture, labels.schema)
-    labels = labels.select(columns_used(mixture, labels.schema))
+    labels = labels.select(columns_used(mixture.stages, labels.schema))
     (stage,) = mixture.stages
-    return solve(stage, tally(select(stage, labels), labels["num_tokens"].to_numpy()))
+    tokens = labels["num_tokens"].to_numpy() + 1
+    return solve(stage, tally(select(stage, labels, tokens), tokens))
 
 
 def by_group(found: StagePlan, column: str) -> dict[str, float]:
@@ -70,3 +74,21 @@ def test_long_mixture_draws_three_quarters_from_long_documents() -> None:
     assert [row["bucket"] for row in rows] == [0, 1]
     assert rows[0]["expected_tokens"] == pytest.approx(0.75 * found.num_tokens)
     assert found.num_tokens == pytest.approx(found.attainable_tokens)
+
+
+@pytest.mark.parametrize(("name", "most"), [("general_4k", 0.3), ("stem_4k", 0.5)])
+def test_shipped_mixture_keeps_synthetic_text_within_its_share(name: str, most: float) -> None:
+    found = plan(name)
+    synthetic = sum(found.cells["synthetic_tokens"].to_pylist())
+    assert 0 < synthetic <= most * found.num_tokens * (1 + 1e-9)
+
+
+def test_general_mixture_draws_better_documents_more_often() -> None:
+    by_bin = plan("general_4k").draws.to_pylist()
+    natural = [
+        row["expected_draws"]
+        for row in by_bin
+        if row["group"] == "eng_Latn" and not row["is_synthetic"]
+    ]
+    assert natural == sorted(natural)
+    assert natural[-1] == pytest.approx(3 * natural[0], rel=0.01)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,15 @@ def stage(**keys: object) -> Stage:
 
 def tallied(cells: Cells, *, reason: str = "eligible") -> pa.Table:
     rows = [
-        {"group": group, "bucket": bucket, "reason": reason, "documents": 1, "tokens": tokens}
+        {
+            "group": group,
+            "bucket": bucket,
+            "is_synthetic": False,
+            "bin": 0,
+            "reason": reason,
+            "documents": 1,
+            "tokens": tokens,
+        }
         for (group, bucket), tokens in cells.items()
     ]
     return combine([pa.Table.from_pylist(rows, schema=TALLY)])
@@ -50,7 +59,8 @@ def test_natural_max_passes_over_everything_as_often_as_allowed() -> None:
     assert column(plan, "expected_draws") == {"a": 2.5, "b": 2.5}
     assert plan.num_tokens == plan.attainable_tokens == 1000
     assert plan.limited_by == ""
-    assert plan.costs == {"shares": 0, "length_buckets": 0, "max_epochs": 400}
+    free = {"shares": 0, "length_buckets": 0, "weight": 0, "synthetic_share": 0}
+    assert plan.costs == free | {"max_epochs": 400}
 
 
 def test_natural_budget_draws_every_document_alike() -> None:
@@ -288,11 +298,15 @@ def labels(num_documents: int) -> pa.Table:
     return pa.table({"g": names, "num_tokens": numbers % 220, "keep": numbers % 5 > 0})
 
 
+def planned(labels: pa.Table) -> npt.NDArray[np.int64]:
+    return labels["num_tokens"].to_numpy() + 1
+
+
 def test_tallies_of_parts_add_up_in_any_order() -> None:
     whole, one = labels(5000), stage(tokens="max", where="keep", length_buckets=BUCKETS)
 
     def count(part: pa.Table) -> pa.Table:
-        return tally(select(one, part), part["num_tokens"].to_numpy())
+        return tally(select(one, part, planned(part)), planned(part))
 
     parts = [count(whole.slice(start, 700)) for start in range(0, 5000, 700)]
     assert combine(parts).equals(count(whole))
@@ -306,14 +320,14 @@ def test_tallies_of_parts_add_up_in_any_order() -> None:
 
 def test_tally_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="4 token counts for 5 documents"):
-        tally(select(stage(tokens="max"), labels(5)), np.arange(4))
+        tally(select(stage(tokens="max"), labels(5), planned(labels(5))), np.arange(4))
 
 
 def test_documents_look_up_their_expected_draws() -> None:
     table = labels(5000)
     one = stage(tokens="one_epoch", shares="unimax", where="keep", length_buckets=BUCKETS)
-    selection = select(one, table)
-    plan = solve(one, tally(selection, table["num_tokens"].to_numpy()))
+    selection = select(one, table, planned(table))
+    plan = solve(one, tally(selection, planned(table)))
     expected = plan.expected_draws(selection)
     assert (expected[~selection.eligible] == 0).all()
     by_cell = {
@@ -332,16 +346,16 @@ def test_document_of_a_group_that_the_plan_lacks_is_refused() -> None:
         pa.table({"g": ["a"], "num_tokens": [5]}),
         pa.table({"g": ["b"], "num_tokens": [5]}),
     )
-    plan = solve(one, tally(select(one, seen), seen["num_tokens"].to_numpy()))
+    plan = solve(one, tally(select(one, seen, planned(seen)), planned(seen)))
     with pytest.raises(MixtureError, match=r"group 'b'.*plan again"):
-        plan.expected_draws(select(one, unseen))
+        plan.expected_draws(select(one, unseen, planned(unseen)))
 
 
 def test_realised_tokens_follow_the_plan_within_four_sigma() -> None:
     table = labels(50_000)
     one = stage(tokens=3_000_000, shares={"temperature": 0.5}, max_epochs=2.5)
-    selection = select(one, table)
-    plan = solve(one, tally(selection, table["num_tokens"].to_numpy()))
+    selection = select(one, table, planned(table))
+    plan = solve(one, tally(selection, planned(table)))
     expected = plan.expected_draws(selection)
     ids = np.random.default_rng(5).integers(0, 256, (50_000, 16), np.uint8)
     times = draws(expected, uniform(7, one.name, ids))

@@ -164,9 +164,15 @@ def _commit_labels(
     for row in rows:
         role = f"role.{row['duplicate_role']}"
         counts[role] = counts.get(role, 0) + 1
-    key = PartKey(entry.source, entry.part)
     workspace.ledger.commit(
-        entry_of(generation, key, files=(ref,), counts=counts, watch=Stopwatch())
+        entry_of(
+            generation,
+            PartKey(entry.source, entry.part),
+            files=(ref,),
+            counts=counts,
+            watch=Stopwatch(),
+            inputs=entry.inputs,
+        )
     )
 
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from pipelines.driver import RunResult
 from pipelines.shards.check import shard_faults
-from pipelines.shards.redaction import CUTS, count_redacted, cuts_of, encode_cut
+from pipelines.shards.redaction import CUTS, cuts_of, encode_cut, spans_by_kind
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
 from token_shards.indexed_dataset import read_index
@@ -103,6 +103,7 @@ def test_counts_balance_and_say_what_was_cut(done: RunResult, corpus: Path) -> N
         "cut_tokens": 2 * (cut - secret),
         "draws": 4,
         "documents": 2,
+        "pieces": 4,
     }
     assert entry_of(done, "cut").detail["redacted"] == {"email": 4}
     assert sum(entry_of(done, "cut").detail["tokens_by_language"].values()) == 2 * (plain + cut) + 4
@@ -145,8 +146,11 @@ def test_cuts_are_the_spans_of_the_chosen_kinds() -> None:
         [],
         [(4, 6, "<email>")],
     ]
-    counted = count_redacted(cuts, ["email", "ip"], np.array([2, 1, 3], np.int32))
-    assert counted == {"email": 5, "ip": 2}
+    spans = spans_by_kind(cuts, ["email", "ip"])
+    assert {kind: found.tolist() for kind, found in spans.items()} == {
+        "email": [1, 0, 1],
+        "ip": [1, 0, 0],
+    }
     assert cuts_of(labels([[], []]), ["email"]).to_pylist() == [[], []]
 
 

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from token_shards.draw_order import shuffle_order
+from token_shards.draw_order import (
+    draw_hashes,
+    order_of_draws,
+    plain_order,
+    shuffle_order,
+    targets,
+)
 
 MASK = 2**64 - 1
 IDS = st.lists(st.binary(min_size=16, max_size=16), unique=True, max_size=20)
@@ -109,3 +115,29 @@ def test_shuffle_order_bad_argument_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         shuffle_order(seed, keys, repeats)
+
+
+def test_single_draws_stand_in_the_order_of_all() -> None:
+    rng = np.random.default_rng(3)
+    keys = rng.integers(0, 256, (40, 16)).astype(np.uint8)
+    repeats = rng.integers(0, 4, 40).astype(np.int32)
+    rows, draws = plain_order(repeats, 40)
+    assert rows.tolist() == [row for row in range(40) for _ in range(repeats[row])]
+    order = order_of_draws(11, keys[rows], draws)
+    expected_rows, expected_draws = shuffle_order(11, keys, repeats)
+    assert rows[order].tolist() == expected_rows.tolist()
+    assert draws[order].tolist() == expected_draws.tolist()
+
+
+@pytest.mark.parametrize("num_shards", [1, 3, 7])
+def test_shards_one_after_the_other_are_one_sort(num_shards: int) -> None:
+    rng = np.random.default_rng(4)
+    keys = rng.integers(0, 256, (3000, 16)).astype(np.uint8)
+    draws = np.zeros(3000, np.int32)
+    aimed = targets(draw_hashes(5, keys, draws), num_shards)
+    whole = order_of_draws(5, keys, draws)
+    assert (np.diff(aimed[whole]) >= 0).all()
+    filled = np.bincount(aimed, minlength=num_shards)
+    assert len(filled) == num_shards
+    assert filled.min() > 0.8 * 3000 / num_shards
+    assert targets(np.array([0, 2**64 - 1], np.uint64), 2**31).tolist() == [0, 2**31 - 1]

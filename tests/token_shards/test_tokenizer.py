@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tokenizers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from token_shards.engines import GigatokenEngine, TokenizersEngine
-from token_shards.tokenizer import EngineChoice, load_tokenizer
+from token_shards.tokenizer import EngineChoice, Tokenizer, load_tokenizer, tokenizer_fingerprint
 
 Change = Callable[[dict[str, Any]], None]
 ChangedTokenizer = Callable[[Change], Path]
@@ -23,6 +24,11 @@ TEXTS = ["Hello world", "", "Привет, мир!", "नमस्ते 🌍", 
 def array(texts: list[str]) -> pa.LargeStringArray:
     result: pa.LargeStringArray = pa.array(texts, pa.large_string())
     return result
+
+
+@lru_cache
+def load_once(file: Path, engine: EngineChoice) -> Tokenizer:
+    return load_tokenizer(file, engine=engine)
 
 
 def plain_tokens(file: Path, texts: list[str]) -> list[list[int]]:
@@ -46,12 +52,12 @@ def test_encode_several_scripts_gives_the_tokens_of_the_reference(
     assert batch.offsets.dtype == np.int64
 
 
+@settings(deadline=None)  # the first call loads
 @given(texts=st.lists(st.text(st.characters(codec="utf-8"), max_size=30), max_size=8))
 def test_encode_any_text_is_equal_in_both_engines_and_decodes_to_it(
     tokenizer_json: Path, texts: list[str]
 ) -> None:
-    fast = load_tokenizer(tokenizer_json, engine="gigatoken").encode(array(texts))
-    slow = load_tokenizer(tokenizer_json, engine="tokenizers").encode(array(texts))
+    fast, slow = (load_once(tokenizer_json, engine).encode(array(texts)) for engine in ENGINES)
     assert np.array_equal(fast.ids, slow.ids)
     assert np.array_equal(fast.offsets, slow.offsets)
     decoder = tokenizers.Tokenizer.from_file(str(tokenizer_json))
@@ -193,6 +199,7 @@ def test_load_trained_tokenizer_chooses_gigatoken(tokenizer_json: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_json)
     assert tokenizer.engine.startswith("gigatoken 0.")
     assert tokenizer.fallback_reason is None
+    assert tokenizer.engine_statement == f"tokenizer: {tokenizer.engine}"
     assert load_tokenizer(tokenizer_json, engine="tokenizers").fallback_reason is None
     assert (tokenizer.eod_id, tokenizer.vocab_size, tokenizer.dtype) == (597, 600, np.uint16)
 
@@ -222,6 +229,10 @@ def test_load_unsuitable_for_gigatoken_falls_back_or_fails_when_demanded(
     assert tokenizer.fallback_reason is not None
     with pytest.raises(ValueError, match=reason):
         raise ValueError(tokenizer.fallback_reason)
+    assert tokenizer.engine_statement == (
+        f"tokenizer: {tokenizer.engine}, tens of times slower than gigatoken, which cannot be "
+        f"used: {tokenizer.fallback_reason}"
+    )
     batch = tokenizer.encode(array(TEXTS))
     assert [batch.document(i).tolist() for i in range(len(TEXTS))] == plain_tokens(file, TEXTS)
     with pytest.raises(ValueError, match=reason):
@@ -232,7 +243,70 @@ def test_load_eod_not_in_vocabulary_names_file_and_special_tokens(tokenizer_json
     with pytest.raises(ValueError, match="'</s>' is not in its vocabulary") as error:
         load_tokenizer(tokenizer_json, eod="</s>")
     assert str(tokenizer_json) in str(error.value)
-    assert "<|endoftext|>, <|im_start|>, <|im_end|>" in str(error.value)
+    assert "its special tokens are: <|endoftext|>; name" in str(error.value)
+
+
+@pytest.mark.parametrize("eod", ["<|im_end|>", "<|im_start|>", "<|eot_id|>"])
+def test_load_token_of_a_chat_as_eod_is_refused_though_it_is_in_the_vocabulary(
+    tokenizer_json: Path, eod: str
+) -> None:
+    with pytest.raises(ValueError, match=r"marks a turn of a chat .* are: <\|endoftext\|>$"):
+        load_tokenizer(tokenizer_json, eod=eod)
+
+
+def give_ids(base: int, tokens: tuple[str, ...]) -> Change:
+    """A change that gives control tokens ids from `base` on; the ids between stay free."""
+
+    def change(config: dict[str, Any]) -> None:
+        blank = config["added_tokens"][0]
+        ids = {token: base + number for number, token in enumerate(tokens)}
+        config["added_tokens"] = [blank | {"id": i, "content": t} for t, i in ids.items()]
+        config["model"]["vocab"].update(ids)  # else the library numbers them in a row
+
+    return change
+
+
+QWEN_CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|fim_pad|>")
+
+
+def test_load_vocabulary_of_qwen_asserts_the_id_of_the_eod(
+    changed_tokenizer: ChangedTokenizer,
+) -> None:
+    file = changed_tokenizer(give_ids(151643, QWEN_CONTROL_TOKENS))
+    tokenizer = load_tokenizer(file)
+    assert (tokenizer.eod_id, tokenizer.vocab_size, tokenizer.dtype) == (151643, 151647, np.int32)
+    with pytest.raises(ValueError, match=r"eod '<\|fim_pad\|>' has the id 151646 .* 151643"):
+        load_tokenizer(file, eod="<|fim_pad|>")
+
+
+def test_load_vocabulary_of_qwen_with_tokens_in_another_order_is_refused(
+    changed_tokenizer: ChangedTokenizer,
+) -> None:
+    swapped = ("<|im_end|>", "<|im_start|>", "<|endoftext|>")
+    file = changed_tokenizer(give_ids(151643, swapped))
+    with pytest.raises(ValueError, match=r"'<\|endoftext\|>' has the id 151645 in a vocabulary"):
+        load_tokenizer(file)
+
+
+def test_load_as_many_tokens_as_qwen_merges_asserts_the_id_of_the_eod(
+    changed_tokenizer: ChangedTokenizer,
+) -> None:
+    def fill(config: dict[str, Any]) -> None:
+        config["added_tokens"] = [config["added_tokens"][0] | {"id": 1000}]
+        vocab = config["model"]["vocab"]
+        vocab |= {f"\u0120{number}": number for number in range(len(vocab), 151643)}
+        vocab["<|endoftext|>"] = vocab.pop("\u01201000")
+
+    file = changed_tokenizer(fill)
+    with pytest.raises(ValueError, match="has the id 1000 in a vocabulary of Qwen"):
+        load_tokenizer(file, engine="tokenizers")
+
+
+def test_load_vocabulary_larger_than_that_of_qwen_keeps_its_own_eod(
+    changed_tokenizer: ChangedTokenizer,
+) -> None:
+    tokenizer = load_tokenizer(changed_tokenizer(give_ids(248044, QWEN_CONTROL_TOKENS)))
+    assert tokenizer.eod_id == 248044
 
 
 def spell_eod_alone(config: dict[str, Any]) -> None:
@@ -300,6 +374,5 @@ def test_load_folder_or_file_gives_the_same_fingerprint_and_eod_enters_it(
     by_folder = load_tokenizer(str(tokenizer_json.parent), engine="tokenizers")
     assert by_file.fingerprint == by_folder.fingerprint
     assert len(by_file.fingerprint) == 32
-    other = load_tokenizer(tokenizer_json, eod="<|im_end|>")
-    assert other.eod_id == 599
-    assert other.fingerprint != by_file.fingerprint
+    other = tokenizer_fingerprint(tokenizer_json, eod="<|fim_pad|>")
+    assert by_file.fingerprint == tokenizer_fingerprint(tokenizer_json) != other

@@ -17,9 +17,10 @@ Format as read by `IndexedDataset` of Megatron-LM core_v0.16.1
     34 + 4n     int64[n]      byte at which each sequence starts in .bin
     34 + 12n    int64[m + 1]  sequence at which each document starts, from 0 to n
 
-tokenmill writes one sequence per document with its EOD inside, so m = n and the last array counts
-0, 1, ..., n. The writer streams `.bin` and keeps 4 bytes per document; `.idx` (20 bytes per
-document) comes at the end. Megatron cannot use a prefix without a sequence, so none is written.
+tokenmill writes one sequence per document with its EOD inside, or one per packed sequence, as one
+document each, so m = n and the last array counts 0, 1, ..., n. The writer streams `.bin` and keeps
+4 bytes per sequence; `.idx` (20 bytes per sequence) comes at the end. Megatron cannot use a prefix
+without a sequence, so none is written.
 """
 
 import struct
@@ -70,11 +71,15 @@ class IndexedDatasetWriter:
         self._bin_file = bin_file
         self._lengths: list[npt.NDArray[np.int32]] = []
 
-    def add(self, ids: npt.NDArray[np.int32], lengths: npt.NDArray[np.int64]) -> None:
+    def add(
+        self,
+        ids: npt.NDArray[np.int32] | npt.NDArray[np.uint16],
+        lengths: npt.NDArray[np.int64],
+    ) -> None:
         """Appends several sequences at once; after an error nothing of them is in the index.
 
         Args:
-            ids: int32[num_tokens], tokens of all sequences, EOD included.
+            ids: int32[num_tokens] or of the file's dtype, tokens of all sequences, EOD included.
             lengths: int64[num_sequences], tokens of each sequence, 1 to 2**31 - 1.
 
         Raises:
@@ -83,7 +88,7 @@ class IndexedDatasetWriter:
             OSError: The file took fewer bytes than it was given.
         """
         self._check(ids, lengths)
-        data = ids.astype(self.dtype.newbyteorder("<")).data.cast("B")
+        data = ids.astype(self.dtype.newbyteorder("<"), copy=False).data.cast("B")
         written = self._bin_file.write(data)
         if written != data.nbytes:
             raise OSError(f"wrote {written} of {data.nbytes} bytes of tokens; is the disk full?")
@@ -113,8 +118,12 @@ class IndexedDatasetWriter:
             )
         )
 
-    def _check(self, ids: npt.NDArray[np.int32], lengths: npt.NDArray[np.int64]) -> None:
-        if ids.dtype != np.int32 or ids.ndim != 1:
+    def _check(
+        self,
+        ids: npt.NDArray[np.int32] | npt.NDArray[np.uint16],
+        lengths: npt.NDArray[np.int64],
+    ) -> None:
+        if ids.dtype not in (np.int32, self.dtype) or ids.ndim != 1:
             raise ValueError(f"ids are {ids.dtype}{list(ids.shape)}; add takes int32[num_tokens]")
         if len(lengths) and (lengths.min() < 1 or lengths.max() > _MAX_LENGTH):
             bad = int(np.argmax((lengths < 1) | (lengths > _MAX_LENGTH)))
@@ -125,7 +134,7 @@ class IndexedDatasetWriter:
         if lengths.sum() != len(ids):
             raise ValueError(f"lengths sum to {lengths.sum()}, but {len(ids)} ids were given")
         limit = int(np.iinfo(self.dtype).max)
-        if len(ids) and (ids.min() < 0 or ids.max() > limit):
+        if ids.dtype == np.int32 and len(ids) and (ids.min() < 0 or ids.max() > limit):
             raise ValueError(
                 f"token ids go from {ids.min()} to {ids.max()}; {self.dtype} holds 0 to {limit}; "
                 "take the dtype from token_dtype(vocab_size)"

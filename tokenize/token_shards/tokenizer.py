@@ -15,6 +15,15 @@ somebody on the web. Control tokens (those marked special, and the EOD) are ther
 in text; their characters are encoded like all others. Added tokens that are not special (Qwen3's
 `<think>`) are matched, as `tokenizers` does. A tokenizer that spells a control token from ordinary
 characters is refused when it is loaded, and an EOD that appears in text nevertheless is an error.
+
+The EOD ends a document; the token that ends a turn of a chat does not, though the chat versions of
+a model name it as their `eos_token` (Qwen3: `<|im_end|>`). Such a token is refused as EOD, and
+where the vocabulary is Qwen's (151,643 tokens and control tokens behind them; Qwen2 technical
+report, arXiv:2407.10671, section 2) the EOD must be 151643, `<|endoftext|>`, which separates the
+documents that its models were trained on.
+
+A tokenizer is a tokenizer.json, a folder that holds one, a `.tiktoken` file of ranks
+(`tiktoken_ranks.py`) or the name of a repository of the Hugging Face hub (`hub.py`).
 """
 
 import json
@@ -22,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +40,23 @@ import pyarrow as pa
 from token_shards.batch import TokenBatch
 from token_shards.engines import Engine, GigatokenEngine, TokenizersEngine
 from token_shards.equality_sample import EQUALITY_SAMPLE
+from token_shards.hub import resolve_tokenizer
 from token_shards.indexed_dataset import token_dtype
+from token_shards.tiktoken_ranks import SUFFIX, config_beside, tokenizer_json_of_ranks
 
 EngineChoice = Literal["auto", "gigatoken", "tokenizers"]
-_FILE_NAME = "tokenizer.json"
+QWEN_CONTROL_IDS: Final = {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645}
+"""Where Qwen2, Qwen2.5 and Qwen3 have their first control tokens; the 151,643 below are merged."""
+CHAT_TOKENS: Final = frozenset(
+    {
+        *("<|im_start|>", "<|im_end|>"),  # ChatML: Qwen and many others
+        *("<|eot_id|>", "<|eom_id|>", "<|start_header_id|>", "<|end_header_id|>"),  # Llama 3
+        *("<start_of_turn>", "<end_of_turn>"),  # Gemma
+        *("<|end|>", "<|user|>", "<|assistant|>", "<|system|>"),  # Phi-3
+        *("[INST]", "[/INST]"),  # Mistral
+    }
+)
+"""Marks of turns in chat formats; none of them ends a document."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +70,8 @@ class Tokenizer:
     vocab_size: int
     """Largest token id + 1, added tokens included."""
     fingerprint: str
-    """32 hex digits of blake2b over the bytes of tokenizer.json, a NUL byte and the EOD text."""
+    """32 hex digits of blake2b over the bytes of tokenizer.json, a NUL byte and the EOD text; those
+    of ranks are over the tokenizer.json that means the same."""
     fallback_reason: str | None
     """Why engine "auto" took `tokenizers`; None when it took gigatoken or was not asked to."""
     _engine: Engine
@@ -57,6 +80,16 @@ class Tokenizer:
     def engine(self) -> str:
         """Library and version that encodes, as in `gigatoken 0.10.0`."""
         return self._engine.name
+
+    @property
+    def engine_statement(self) -> str:
+        """One line for people: which engine encodes, and why where it is the slow one."""
+        if self.fallback_reason is None:
+            return f"tokenizer: {self.engine}"
+        return (
+            f"tokenizer: {self.engine}, tens of times slower than gigatoken, which cannot be "
+            f"used: {self.fallback_reason}"
+        )
 
     @property
     def dtype(self) -> type[np.uint16] | type[np.int32]:
@@ -97,7 +130,7 @@ def load_tokenizer(
     """Loads a tokenizer and chooses its engine.
 
     Args:
-        path: A tokenizer.json, or a folder that holds one.
+        path: A tokenizer.json, a folder that holds one, a .tiktoken file, or a hub name.
         engine: "gigatoken" or "tokenizers", or "auto": gigatoken where it gives the same ids.
         eod: Text of the token that ends a document.
 
@@ -106,19 +139,20 @@ def load_tokenizer(
 
     Raises:
         ValueError: There is no such file, it is no usable tokenizer, `eod` is not in its
-            vocabulary, or gigatoken was demanded and cannot serve.
+            vocabulary or does not end documents, or gigatoken was demanded and cannot serve.
     """
     if engine not in get_args(EngineChoice):
         raise ValueError(
             f"tokenizer engine is {engine!r}; choose {', '.join(get_args(EngineChoice))}"
         )
     file = tokenizer_file(path)
-    data = file.read_bytes()
     try:
+        data = _json_of(file)
         config = _with_control_token(_parse(data), eod)
         reference = TokenizersEngine(config)
         vocabulary = reference.vocabulary
         _check_eod(eod, vocabulary, _control_tokens(config))
+        _check_qwen_eod(eod, vocabulary, len(config["model"]["vocab"]))
         _check_unspeakable(reference, config)
         chosen, reason = _choose(engine, reference, config)
     except ValueError as error:
@@ -149,9 +183,9 @@ def tokenizer_fingerprint(path: str | Path, *, eod: str = "<|endoftext|>") -> st
     """Gives what `Tokenizer.fingerprint` would be, without loading an engine.
 
     Raises:
-        ValueError: There is no such file.
+        ValueError: There is no such file, or its ranks are broken.
     """
-    return _fingerprint(tokenizer_file(path).read_bytes(), eod)
+    return _fingerprint(tokenizer_json(path), eod)
 
 
 def _fingerprint(data: bytes, eod: str) -> str:
@@ -159,19 +193,40 @@ def _fingerprint(data: bytes, eod: str) -> str:
 
 
 def tokenizer_file(path: str | Path) -> Path:
-    """Gives the tokenizer.json that a path means, the file itself or one in that folder.
+    """Gives the file that a path or hub name means; see `hub.resolve_tokenizer`.
 
     Raises:
         ValueError: There is no such file.
     """
-    path = Path(path)
-    file = path / _FILE_NAME if path.is_dir() else path
-    if not file.is_file():
-        raise ValueError(
-            f"there is no file {file}; give a {_FILE_NAME} of Hugging Face tokenizers or the "
-            "folder that holds it"
-        )
-    return file
+    return resolve_tokenizer(path)
+
+
+def tokenizer_files(path: str | Path) -> list[Path]:
+    """Gives all files that decide what the tokenizer does.
+
+    Raises:
+        ValueError: There is no such file.
+    """
+    file = tokenizer_file(path)
+    beside = config_beside(file) if file.suffix == SUFFIX else None
+    return [file] if beside is None else [file, beside]
+
+
+def tokenizer_json(path: str | Path) -> bytes:
+    """Gives the tokenizer.json, as it is on disk or as ranks are converted to it.
+
+    Raises:
+        ValueError: There is no such file, or its ranks are broken.
+    """
+    file = tokenizer_file(path)
+    try:
+        return _json_of(file)
+    except ValueError as error:
+        raise ValueError(f"tokenizer {file}: {error}") from error
+
+
+def _json_of(file: Path) -> bytes:
+    return tokenizer_json_of_ranks(file) if file.suffix == SUFFIX else file.read_bytes()
 
 
 def _parse(data: bytes) -> dict[str, Any]:
@@ -203,11 +258,35 @@ def _control_tokens(config: dict[str, Any]) -> list[str]:
 
 
 def _check_eod(eod: str, vocabulary: Mapping[str, int], control_tokens: list[str]) -> None:
+    possible = [token for token in control_tokens if token not in CHAT_TOKENS]
+    if eod in CHAT_TOKENS:
+        raise ValueError(
+            f"eod is {eod!r}, which marks a turn of a chat and not the end of a document, though "
+            "chat versions of a model name it as their eos_token; its special tokens that can end "
+            f"a document are: {', '.join(possible) or 'none'}"
+        )
     if eod not in vocabulary:
-        available = ", ".join(control_tokens) or "none"
+        available = ", ".join(possible) or "none"
         raise ValueError(
             f"the end-of-document token {eod!r} is not in its vocabulary; its special tokens are: "
             f"{available}; name one of them as eod"
+        )
+
+
+def _check_qwen_eod(eod: str, vocabulary: Mapping[str, int], num_merged: int) -> None:
+    """Refuses another EOD than that of the Qwen models, where the vocabulary is theirs.
+
+    It is theirs where one of its control tokens has its id there, or there are as many below them.
+    """
+    first = QWEN_CONTROL_IDS["<|endoftext|>"]
+    is_qwen = num_merged == first or any(
+        vocabulary.get(token) == id_ for token, id_ in QWEN_CONTROL_IDS.items()
+    )
+    if is_qwen and vocabulary[eod] != first:
+        raise ValueError(
+            f"eod {eod!r} has the id {vocabulary[eod]} in a vocabulary of Qwen, whose models end "
+            f"documents with <|endoftext|>, {first}; set eod to that, and take the tokenizer.json "
+            "as Qwen published it"
         )
 
 

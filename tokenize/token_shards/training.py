@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 """End of document, and the two marks of Qwen's chat format."""
 
-_QWEN2_SPLIT = (
+QWEN2_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
     r"|[^\r\n\p{L}\p{N}]?\p{L}+"
     r"|\p{N}"
@@ -26,6 +26,7 @@ _QWEN2_SPLIT = (
     r"|\s+(?!\S)"
     r"|\s+"
 )
+"""How Qwen2 to Qwen3 split text before merging."""
 _NUM_BYTES = 256
 
 
@@ -52,7 +53,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_QWEN2_SPLIT), "isolated"),
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

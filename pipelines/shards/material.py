@@ -1,0 +1,103 @@
+"""What a shard is made of: the tokens of its documents, and what is counted of each.
+
+Columns are arrays with a row a document, never a Python object a document: a shard of 64 million
+tokens may hold a million documents.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from token_shards.token_store import TokenStore
+
+SUMMED: Final = ("language", "provenance_kind")
+"""Labels by which tokens are summed up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Facts:
+    """What is known of n documents before their texts are read."""
+
+    keys: npt.NDArray[np.uint8]
+    """uint8[n, 16], ids."""
+    repeats: npt.NDArray[np.int32]
+    """int32[n], draws of each."""
+    first_draws: npt.NDArray[np.int32]
+    """int32[n], number of the first of these draws; above 0 where draws were dealt out singly."""
+    num_tokens: npt.NDArray[np.int64]
+    """int64[n], as the labels count them: without EOD, before cuts."""
+    planned: npt.NDArray[np.int64]
+    """int64[n], planned tokens, EOD included."""
+    labels: Mapping[str, pa.ChunkedArray]
+    """Name of SUMMED -> text[n]; without those that the corpus does not have."""
+    redacted: Mapping[str, npt.NDArray[np.int32]]
+    """Kind -> int32[n], spans that are cut."""
+    variance: float
+    """Of the planned tokens drawn, over seeds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Material:
+    """Documents with their tokens."""
+
+    facts: Facts
+    store: TokenStore
+    """Tokens of the n documents, after cuts, EOD included."""
+    uncut: npt.NDArray[np.int64]
+    """int64[n], tokens of each before its cuts, without EOD."""
+
+    def counts(self) -> dict[str, int]:
+        """Terms of the equation that are known before anything is written."""
+        facts = self.facts
+        repeats = facts.repeats.astype(np.int64)
+        drawn = np.ascontiguousarray(facts.keys[facts.repeats > 0]).view("V16").reshape(-1)
+        return {
+            "document_tokens": int((facts.num_tokens * repeats).sum()),
+            "eod": int(repeats.sum()),
+            "cut_tokens": int(((self.store.lengths - 1 - self.uncut) * repeats).sum()),
+            "draws": int(repeats.sum()),
+            "documents": len(np.unique(drawn)),
+        }
+
+    @property
+    def planned_tokens(self) -> int:
+        """Planned tokens of all draws."""
+        return int((self.facts.planned * self.facts.repeats).sum())
+
+    def tokens_by(self, name: str) -> dict[str, int]:
+        """Tokens of all draws, EOD included, by a label; empty where there is no such label."""
+        if name not in self.facts.labels:
+            return {}
+        written = pa.array(self.store.lengths * self.facts.repeats)
+        table = pa.table({"label": self.facts.labels[name], "tokens": written})
+        sums = table.group_by("label").aggregate([("tokens", "sum")])
+        named = zip(
+            *(sums.column(column).to_pylist() for column in ("label", "tokens_sum")), strict=True
+        )
+        return dict(sorted((label or "null", tokens) for label, tokens in named))
+
+    def redacted(self) -> dict[str, int]:
+        """Spans that are cut, over all draws, by kind; kinds that do not occur are left out."""
+        repeats = self.facts.repeats.astype(np.int64)
+        sums = {kind: int((n * repeats).sum()) for kind, n in self.facts.redacted.items()}
+        return {kind: number for kind, number in sorted(sums.items()) if number}
+
+    def check(self) -> None:
+        """Refuses documents that, before any cut, do not have the tokens that labels counted.
+
+        Raises:
+            RuntimeError: A document has another number of tokens.
+        """
+        counted = self.facts.num_tokens
+        if np.array_equal(counted, self.uncut):
+            return
+        row = int(np.argmax(counted != self.uncut)) if len(counted) == len(self.uncut) else 0
+        raise RuntimeError(
+            f"document {self.facts.keys[row].tobytes().hex()} has {self.uncut[row]} tokens, and "
+            f"its label says {counted[row]}; the tokenizer or the labels were changed: run "
+            "`tokenmill audit`"
+        )

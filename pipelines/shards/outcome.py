@@ -1,0 +1,106 @@
+"""What came of writing the shards of a plan, beside what the plan said of it.
+
+`expected` is what shares and budget ask for on average; `planned` is the sum over the draws that
+the seed gave, as the labels count them; `realised` is what stands in the shards without padding.
+Planned and expected differ by chance, sigma says by how much; realised and planned differ only
+where a stage redacts, because tokens of what is cut are planned by the share of its bytes.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+
+from pipelines.mix.judge import TRAIN, VALIDATION
+from pipelines.mix.plan import Plan
+from pipelines.mix.preview import ALL
+from pipelines.shards.job import ShardsJob
+from pipelines.workspace.ledger import Entry
+from pipelines.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOutcome:
+    """The shards of one split of one stage; all sums over shards, tokens with EOD."""
+
+    stage: str
+    split: str
+    expected: float
+    planned: int
+    realised: int
+    sigma: float
+    """Of `planned`, over seeds."""
+    padding: int
+    draws: int
+    documents: int
+    shards: int
+    seconds: float
+    """Of work, those of several workers added up."""
+
+    @property
+    def error(self) -> float:
+        """Realised against expected, as a part of it; 0 where nothing is expected."""
+        return self.realised / self.expected - 1 if self.expected else 0.0
+
+    @property
+    def error_in_sigma(self) -> float | None:
+        """The same in sigmas; None where chance has no part in it."""
+        return (self.realised - self.expected) / self.sigma if self.sigma else None
+
+    @property
+    def planning_error(self) -> float:
+        """Realised against planned, as a part of it: by how much redaction was misjudged."""
+        return self.realised / self.planned - 1 if self.planned else 0.0
+
+    @property
+    def padding_share(self) -> float:
+        """Part of all tokens that is padding."""
+        return self.padding / (self.realised + self.padding) if self.realised else 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Realised tokens a second of work."""
+        return self.realised / self.seconds if self.seconds else 0.0
+
+
+def outcomes(workspace: Workspace, plan: Plan, jobs: Sequence[ShardsJob]) -> list[StageOutcome]:
+    """What came of each stage and split that has shards, in the order of the plan."""
+    found = []
+    for job in jobs:
+        entries = workspace.ledger.entries(job.generation, job.stage)
+        for split in (TRAIN, VALIDATION):
+            some = [entry for entry in entries if entry.detail["split"] == split]
+            if some:
+                found.append(_outcome(plan, job.stage, split, some))
+    return found
+
+
+def _outcome(plan: Plan, stage: str, split: str, entries: Sequence[Entry]) -> StageOutcome:
+    sums: Mapping[str, int] = {
+        name: sum(entry.counts[name] for entry in entries)
+        for name in ("tokens", "padding", "draws")
+    }
+    return StageOutcome(
+        stage=stage,
+        split=split,
+        expected=math.fsum(entry.detail["expected_tokens"] for entry in entries),
+        planned=sum(entry.detail["planned_tokens"] for entry in entries),
+        realised=sums["tokens"] - sums["padding"],
+        sigma=math.sqrt(math.fsum(entry.detail["variance"] for entry in entries)),
+        padding=sums["padding"],
+        draws=sums["draws"],
+        documents=_documents(plan, stage, split),
+        shards=sum(bool(entry.files) for entry in entries),
+        seconds=math.fsum(entry.seconds for entry in entries),
+    )
+
+
+def _documents(plan: Plan, stage: str, split: str) -> int:
+    """Documents drawn, each once: shards that are shuffled as a whole may share one."""
+    table = plan.preview
+    dimension = ALL if split == TRAIN else VALIDATION
+    chosen = pc.and_(
+        pc.equal(table.column("stage"), stage), pc.equal(table.column("dimension"), dimension)
+    )
+    return int(pc.sum(table.filter(chosen).column("drawn_documents")).as_py() or 0)

@@ -1,0 +1,209 @@
+"""Texts to tokens, in children that read the texts themselves.
+
+A request is a run of rows of one row group: 16 bytes a document travel to the child instead of its
+text, and tokens come back with their EOD, in the dtype of the disk, so that the worker only copies
+them into place. Requests of all parts of a unit follow one another, so children do not wait at the
+end of a part.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.shards.choice import PartRows
+from pipelines.shards.material import Facts, Material
+from pipelines.workspace.children import Children
+from pipelines.workspace.jobs import METER
+from pipelines.workspace.storage import Storage
+from pipelines.workspace.workspace import Workspace
+from token_shards.batch import append_to_ranges
+from token_shards.token_store import TokenStore
+from token_shards.tokenizer import Tokenizer, load_tokenizer
+
+_PATH: Final = "path"
+_ROW_GROUP: Final = "row_group"
+_ROW: Final = "row"
+_CUTS: Final = "cuts"
+_TOKENS: Final = "tokens"
+_UNCUT: Final = "uncut_tokens"
+_REQUESTS_PER_CHILD: Final = 2
+"""At least so many a unit. More would balance better, but every request reads its row group anew,
+which takes a third of the time that tokenizing it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerRef:
+    """Names a tokenizer; travels to children."""
+
+    path: str
+    """As corpus.yaml names it, as the worker sees it."""
+    fingerprint: str
+    """What the plan was made with."""
+    eod: str
+    """Text of the token that ends a document."""
+
+
+def load_checked(ref: TokenizerRef) -> Tokenizer:
+    """Loads a tokenizer once a process.
+
+    Raises:
+        ValueError: It is not the one that the plan was made with.
+    """
+    tokenizer = _load(ref.path, ref.eod)
+    if tokenizer.fingerprint != ref.fingerprint:
+        raise ValueError(
+            f"tokenizer {ref.path} with the EOD {ref.eod!r} (id {tokenizer.eod_id}) has "
+            f"fingerprint {tokenizer.fingerprint}, and the plan was made with {ref.fingerprint}; "
+            "give the old tokenizer and EOD, or run the corpus again to plan anew"
+        )
+    return tokenizer
+
+
+@functools.lru_cache(maxsize=2)
+def _load(path: str, eod: str) -> Tokenizer:
+    return load_tokenizer(path, eod=eod)
+
+
+def tokenize(
+    workspace: Workspace,
+    facts: Facts,
+    parts: Sequence[PartRows],
+    tokenizer: TokenizerRef,
+    children: Children,
+    *,
+    meter: str,
+) -> Material:
+    """Reads and tokenizes the documents of a unit.
+
+    Args:
+        workspace: Where the documents are.
+        facts: Of n documents.
+        parts: Where they stand, in the same order.
+        tokenizer: Encodes.
+        children: Do it.
+        meter: Name under which documents are metered.
+
+    Raises:
+        RuntimeError: A document has not the tokens that its label says.
+        OSError: A file is damaged.
+    """
+    dtype = load_checked(tokenizer).dtype
+    store = TokenStore(dtype, int(facts.num_tokens.sum()) + len(facts.num_tokens))
+    uncut = [np.zeros(0, np.int64)]
+    function = functools.partial(tokenize_rows, url=workspace.storage.url, tokenizer=tokenizer)
+    requests = _requests(workspace.storage, parts, children.limits.processes)
+    for batch in children.map(function, requests, _no_tokens):
+        METER.add(meter, batch.num_rows)
+        tokens = batch.column(_TOKENS)
+        store.append(tokens.flatten().to_numpy(), np.diff(tokens.offsets.to_numpy()))
+        uncut.append(batch.column(_UNCUT).to_numpy())
+    material = Material(facts=facts, store=store, uncut=np.concatenate(uncut))
+    material.check()
+    return material
+
+
+def _requests(
+    storage: Storage, parts: Sequence[PartRows], processes: int
+) -> Iterator[pa.RecordBatch]:
+    """Runs of rows of one row group each, in the order of the parts."""
+    ends = [_row_group_ends(storage, part.file.path) for part in parts]
+    num_groups = sum(map(len, ends))
+    pieces = max(1, -(-_REQUESTS_PER_CHILD * processes // max(num_groups, 1)))
+    for part, part_ends in zip(parts, ends, strict=True):
+        cuts = np.searchsorted(part.rows, part_ends).tolist()
+        low = 0
+        for group, high in enumerate(cuts):
+            first = part_ends[group - 1] if group else 0
+            bounds = np.linspace(low, high, pieces + 1).astype(int).tolist()
+            for start, end in itertools.pairwise(bounds):
+                if end > start:
+                    yield _request(part, group, first, start, end)
+            low = high
+
+
+def _request(part: PartRows, group: int, first: int, start: int, end: int) -> pa.RecordBatch:
+    size = end - start
+    path = pa.DictionaryArray.from_arrays(np.zeros(size, np.int32), pa.array([part.file.path]))
+    columns = {
+        _PATH: path,
+        _ROW_GROUP: pa.array(np.full(size, group, np.int32)),
+        _ROW: pa.array(part.rows[start:end] - first),
+    }
+    if part.cuts is not None:
+        columns[_CUTS] = part.cuts.slice(start, size)
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _row_group_ends(storage: Storage, path: str) -> list[int]:
+    """Row behind each row group of a documents file."""
+    with storage.open(path) as file:
+        footer = pq.ParquetFile(file).metadata
+    sizes = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+    ends: list[int] = np.cumsum(sizes).tolist()
+    return ends
+
+
+def tokenize_rows(batch: pa.RecordBatch, *, url: str, tokenizer: TokenizerRef) -> pa.RecordBatch:
+    """Tokens of some documents; runs in a child process.
+
+    Args:
+        batch: `path` and `row_group`, the same in every row; `row`, in that row group; where the
+            stage redacts, `cuts`.
+        url: Of the workspace.
+        tokenizer: Encodes.
+
+    Returns:
+        `tokens`, a list of uint16 or int32 with the EOD at its end; `uncut_tokens`, int64, those of
+        the text before its cuts, without EOD.
+    """
+    loaded = load_checked(tokenizer)
+    texts = _texts(url, batch)
+    if _CUTS in batch.schema.names:
+        from pipelines.shards.redaction import encode_cut
+
+        encoded, uncut = encode_cut(loaded, texts, batch.column(_CUTS))
+    else:
+        encoded = loaded.encode(texts)
+        uncut = encoded.lengths
+    narrow = encoded.ids.astype(loaded.dtype, copy=False)
+    ids, offsets = append_to_ranges(narrow, encoded.offsets, loaded.eod_id)
+    tokens = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids))
+    return pa.RecordBatch.from_arrays([tokens, pa.array(uncut)], names=[_TOKENS, _UNCUT])
+
+
+def _texts(url: str, batch: pa.RecordBatch) -> pa.LargeStringArray:
+    """The texts that a request asks for.
+
+    Raises:
+        OSError: The file is not what was written.
+    """
+    path, group = batch.column(_PATH)[0].as_py(), batch.column(_ROW_GROUP)[0].as_py()
+    try:
+        with Storage(url).open(path) as file:
+            reader = pq.ParquetFile(file, page_checksum_verification=True)
+            table = reader.read_row_group(group, columns=["text"], use_threads=False)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise OSError(
+            f"{path} cannot be read ({error}): it is not what was committed; restore it, or prune "
+            "its generation and run the corpus again"
+        ) from error
+    texts = table.column("text").combine_chunks()
+    if isinstance(texts, pa.ChunkedArray):  # of an empty row group
+        texts = pa.array([], texts.type)
+    rows = batch.column(_ROW)
+    whole = len(rows) == len(texts) and len(rows) == 1 + rows[-1].as_py() - rows[0].as_py()
+    chosen: pa.LargeStringArray = texts if whole else texts.take(rows)
+    return chosen
+
+
+def _no_tokens(record: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
+    raise RuntimeError(
+        f"a document that was tokenized for its length label now fails ({reason}: {message}); "
+        "give the same command again; if it fails again, exclude the document by its id"
+    )
