@@ -11,6 +11,7 @@ from rich.table import Table
 from mixtures.expressions import ELIGIBLE
 from mixtures.spec import REDACTABLE
 from pipelines.driver import RunResult
+from pipelines.mix.judge import VALIDATION
 from pipelines.workspace.ledger import Entry
 
 _LANGUAGES_SHOWN = 12
@@ -185,6 +186,7 @@ def _print_stages(console: Console, result: RunResult) -> None:
             left_out.add_row(name, _reasons(reasons))
     _show(console, "What came out", table)
     _show(console, "Left out, and why", left_out)
+    _print_held_out(console, result)
     for plan in result.plans:
         for stage in plan.stages.values():
             left = [kind for kind in REDACTABLE if kind not in stage.redact]
@@ -196,10 +198,29 @@ def _print_stages(console: Console, result: RunResult) -> None:
                 )
 
 
-def _shard_entries(result: RunResult, mixture: str, stage: str) -> Iterable[Entry]:
+def _print_held_out(console: Console, result: RunResult) -> None:
+    for plan in result.plans:
+        for stage in plan.stages:
+            entries = list(_shard_entries(result, plan.mixture, stage, held_out=True))
+            if entries:
+                documents, tokens = (
+                    sum(entry.counts[name] for entry in entries) for name in ("documents", "tokens")
+                )
+                console.print(
+                    f"validation: {plan.mixture}/{stage} holds {documents:,} documents "
+                    f"({tokens:,} tokens) apart, in {stage}/validation/",
+                    highlight=False,
+                )
+
+
+def _shard_entries(
+    result: RunResult, mixture: str, stage: str, *, held_out: bool = False
+) -> Iterable[Entry]:
     for job in result.shards:
         if (job.plan.mixture, job.stage) == (mixture, stage):
-            yield from result.workspace.ledger.entries(job.generation, stage)
+            for entry in result.workspace.ledger.entries(job.generation, stage):
+                if (entry.detail["split"] == VALIDATION) == held_out:
+                    yield entry
 
 
 def _stage_counts(result: RunResult, mixture: str, stage: str) -> Counter[str]:

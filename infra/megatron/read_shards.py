@@ -46,7 +46,8 @@ def read_shard(prefix: Path) -> tuple[np.ndarray, np.ndarray, str]:
         state.update(sequence.tobytes())
         pieces.append(sequence)
     assert list(dataset.document_indices) == list(range(len(dataset) + 1)), prefix
-    return np.concatenate(pieces), np.asarray(dataset.sequence_lengths), state.hexdigest()
+    # A copy, for the array is a view of a file that is unmapped with the dataset.
+    return np.concatenate(pieces), np.array(dataset.sequence_lengths), state.hexdigest()
 
 
 def expected_samples(
