@@ -26,6 +26,8 @@ from mixtures.strict_yaml import read_yaml
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)i?[bB]?")
 _YAML: Final = (".yaml", ".yml")
+_TOKENIZER_FILES: Final = (".json", ".tiktoken")
+_HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?", re.ASCII)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -206,7 +208,8 @@ class CorpusConfig(_Settings):
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     extract: ExtractConfig = ExtractConfig()
     tokenizer: str
-    """A tokenizer.json, or a folder that holds one; relative to corpus.yaml."""
+    """A tokenizer.json, a .tiktoken file of ranks, or a folder that holds one, relative to
+    corpus.yaml; or `owner/name[@revision]` of the Hugging Face hub."""
     eod: str = "<|endoftext|>"
     """Text of the token that ends a document."""
     annotators: tuple[str | dict[str, dict[str, Any]], ...] = (
@@ -277,11 +280,17 @@ def load_corpus(path: Path) -> CorpusConfig:
         update={
             "launch": launch,
             "sources": sources,
-            "tokenizer": _resolve(base, config.tokenizer),
+            "tokenizer": _resolve_tokenizer(base, config.tokenizer),
             "mixtures": mixtures,
             "benchmarks": benchmarks,
         }
     )
+
+
+def _resolve_tokenizer(base: Path, written: str) -> str:
+    """A path, or `owner/name[@revision]` of the hub as it is: nothing here has that name."""
+    is_name = _HUB_NAME.fullmatch(written) and not written.endswith(_TOKENIZER_FILES)
+    return written if is_name and not (base / written).exists() else _resolve(base, written)
 
 
 def _resolve(base: Path, path: str) -> str:

@@ -90,6 +90,9 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
         ValueError: A mistake in the configuration, the sources or a mixture; before any work.
         OSError, RuntimeError: The run failed; what is committed stays.
     """
+    from token_shards.hub import resolve_tokenizer
+
+    config = config.model_copy(update={"tokenizer": str(resolve_tokenizer(config.tokenizer))})
     specs = specs_of(config)
     mixtures = _load_mixtures(config, specs, options.tokens)
     _check_benchmarks(config, specs, progress)
@@ -180,8 +183,18 @@ class _Run:
         unread = pending_keys(self.workspace, extract, keys)
         self._refuse_gone(unread)
         pending = sorted({*unread, *pending_keys(self.workspace, annotate, keys)})
+        if pending:
+            self._say_fallback()
         meters = {"extract": "extracted", "annotate": "annotated"}
         self._map("Extract and annotate", meters, [extract, annotate], pending)
+
+    def _say_fallback(self) -> None:
+        """Says it where the fast tokenizer engine cannot be used, and why."""
+        from token_shards.tokenizer import load_tokenizer
+
+        tokenizer = load_tokenizer(self.config.tokenizer, eod=self.config.eod)
+        if tokenizer.fallback_reason is not None:
+            self.progress.say(tokenizer.engine_statement)
 
     def _refuse_gone(self, unread: Sequence[PartKey]) -> None:
         for key in unread:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.launch.kubernetes import apply_file, manifest_file
@@ -72,7 +71,7 @@ def make_launch(
             the model's parallel sizes cannot split, or a stage too small for one step.
         LookupError: The run wrote no shards.
     """
-    from token_shards.tokenizer import load_tokenizer, tokenizer_file
+    from token_shards.tokenizer import load_tokenizer, tokenizer_json
 
     shape = load_model(model)
     tokenizer = load_tokenizer(record.tokenizer, eod=record.eod)
@@ -89,7 +88,7 @@ def make_launch(
         shape,
         phases,
         tokenizer,
-        Path(tokenizer_file(record.tokenizer)).read_bytes(),
+        tokenizer_json(record.tokenizer),
         _made_from(workspace, record, chosen),
         shards_root=_absolute(workspace) if elsewhere else None,
     )
