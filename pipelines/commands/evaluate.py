@@ -130,3 +130,24 @@ def evaluate_decontamination_command(
     )
 
     typer.echo(render_decontamination(evaluate_decontamination(data, items_per_benchmark=items)))
+
+
+@app.command("held-out")
+def evaluate_held_out_command(
+    data: Annotated[Path, typer.Option(help="Folder that holds neardup/ with pairs.")],
+) -> None:
+    """Measure which near copies of held-out texts leave training with them."""
+    from pipelines.validation.evaluation import evaluate_held_out
+
+    typer.echo(evaluate_held_out(data).to_text())
+
+
+@app.command("packing")
+def evaluate_packing_command(
+    data: Annotated[Path, typer.Option(help="Folder that holds text/ with JSON Lines.")],
+    tokenizer: Annotated[str, typer.Option(help="Tokenizer.")] = "examples/tokenizer",
+) -> None:
+    """Measure how much of packed sequences is padding."""
+    from pipelines.shards.packing_evaluation import evaluate_packing, render_packing
+
+    typer.echo(render_packing(evaluate_packing(data, tokenizer)))

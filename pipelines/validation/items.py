@@ -159,14 +159,15 @@ def _load(storage: Storage, path: str) -> Contamination:
         ValueError: Nothing of them can be found.
     """
     if storage.is_local:
-        return _index(Path(storage.path(path)))
+        return index_passages(Path(storage.path(path)))
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / Path(path).name
         copy.write_bytes(storage.read(path))
-        return _index(copy)
+        return index_passages(copy)
 
 
-def _index(path: Path) -> Contamination:
+def index_passages(path: Path) -> Contamination:
+    """Indexes a file of passages: JSON Lines with `id` and `text`, plain or packed."""
     option = {"name": JOB, "path": str(path), "fields": [_FIELD]}
     annotator = Contamination(benchmarks=[option])
     annotator.index()
