@@ -17,7 +17,7 @@ from mixtures.errors import MixtureError
 TokenBudget = int | Literal["max", "one_epoch"]
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-_WRITTEN: Final = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([KMBT]?)", re.ASCII)
+_WRITTEN: Final = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:E\+?[0-9]{1,2})?) *([KMBT]?)", re.ASCII)
 ALLOWED: Final = (
     "a whole number of tokens above 0, with a unit where wanted (2M, 300B, 30T), max, or one_epoch"
 )
@@ -27,8 +27,8 @@ def parse_tokens(written: object) -> TokenBudget:
     """Reads a token budget.
 
     Args:
-        written: `"2M"`, `"1.5B"`, `"1_500_000"`, `1500000`, `"max"` or `"one_epoch"`; units in
-            either case.
+        written: `"2M"`, `"1.5B"`, `"1_500_000"`, `1500000`, `4e9`, `"max"` or
+            `"one_epoch"`; units and words in either case, blanks around them allowed.
 
     Returns:
         A number of tokens, or the word.
@@ -41,9 +41,12 @@ def parse_tokens(written: object) -> TokenBudget:
     """
     if isinstance(written, int) and not isinstance(written, bool) and written > 0:
         return written
-    if written == "max" or written == "one_epoch":
-        return "max" if written == "max" else "one_epoch"
-    found = _WRITTEN.fullmatch(written.strip().upper()) if isinstance(written, str) else None
+    if isinstance(written, float) and written.is_integer():  # 4e9 in YAML
+        written = str(int(written))
+    plain = written.strip().upper() if isinstance(written, str) else ""
+    if plain in ("MAX", "ONE_EPOCH"):
+        return "max" if plain == "MAX" else "one_epoch"
+    found = _WRITTEN.fullmatch(plain)
     if found:
         tokens = Decimal(found[1].replace("_", "")) * _UNITS[found[2]]
         if tokens > 0 and tokens == int(tokens):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mixtures import bins, curves, quadmix
-from mixtures.filling import Floats, Rows, fill_each
+from mixtures.filling import Floats, Rows, fill_each, relative
 from mixtures.spec import QuaDMix, QualityCurve, Stage
 from mixtures.tallies import eligible
 
@@ -111,7 +111,9 @@ class Pool:
             float64[num_rows], at most `max_epochs`.
         """
         caps = self._caps(synthetic_part, self.room)
-        tokens = fill_each(self.shape(target) * self.row_tokens, caps, target, self.cell)
+        # A row with room may fill it, even where its weight is too small for float64.
+        shape = relative(self.shape(target), self.cell, self.room > 0)
+        tokens = fill_each(shape * self.row_tokens, caps, target, self.cell)
         return np.minimum(tokens / self.row_tokens, self.stage.max_epochs)
 
     def _caps(self, synthetic_part: float, room: Floats | float) -> Floats:

@@ -94,7 +94,7 @@ def solve(stage: Stage, tallied: pa.Table) -> StagePlan:
     budget = _budget(pool, limits, costs, tallied)
     part = _largest_part(pool, lambda part: min(budget, _limits_at(pool, part).tokens))
     solution = _solution(pool, min(budget, _limits_at(pool, part).tokens), part)
-    _check_met(pool, solution, budget)
+    _check_met(pool, solution, budget, part)
     return StagePlan(
         stage=stage.name,
         budget=stage.tokens,
@@ -224,14 +224,21 @@ def _budget(pool: Pool, limits: _Limits, costs: dict[str, float], tallied: pa.Ta
         return wanted
     if wanted * (1 - TOLERANCE) <= limits.tokens:
         return limits.tokens
-    over = wanted - limits.tokens
     reasons = _reasons(pool, limits, costs, held)
     raise MixtureError(
         f"{stage.place}.tokens: found {wanted:,.0f} tokens; allowed: at most {limits.tokens:,.0f} "
-        f"({reasons}), so {over:,.0f} ({over / wanted:.1%}) too many; ask for fewer tokens, "
+        f"({reasons}), {_excess(wanted, limits.tokens)}; ask for fewer tokens, "
         f"{_ways_out(pool, limits, costs, wanted)}or widen where "
         f"(not eligible: {excluded(tallied)})"
     )
+
+
+def _excess(wanted: float, most: float) -> str:
+    """How far a budget is above what there is: as a part of it, or as a multiple where far."""
+    over, times = wanted - most, wanted / max(most, LEAST)
+    if most and times >= 10:
+        return f"so {over:,.0f} too many, {times:,.0f} times what there is"
+    return f"so {over:,.0f} ({over / wanted:.1%}) too many"
 
 
 def _reasons(pool: Pool, limits: _Limits, costs: dict[str, float], held: float) -> str:
@@ -272,27 +279,55 @@ def _ways_out(pool: Pool, limits: _Limits, costs: dict[str, float], wanted: floa
 
 
 def _only_synthetic(pool: Pool) -> MixtureError:
+    """Why nothing is left of a stage when its synthetic documents are capped to nothing."""
+    stage = pool.stage
+    assert stage.synthetic is not None
     natural = pool.sums(np.where(pool.is_synthetic, 0.0, pool.room * pool.row_tokens))
-    groups = sorted({pool.groups[cell] for cell in np.flatnonzero(natural == 0)})
-    assert pool.stage.synthetic is not None
+    taken = group_shares(pool, pool.capacity(1.0)) > 0
+    has_natural = np.bincount(pool.bucket[taken], natural[taken], len(bucket_parts(stage))) > 0
+    if not has_natural.any():
+        what = "no natural document to draw besides the synthetic ones"
+        allowed = "a share below 1 where natural documents can be drawn too"
+        way = "raise max_share to 1, remove it, or let where, shares and weight keep natural text"
+    elif not has_natural.all():
+        empty = [stage.length_buckets[one].name for one in np.flatnonzero(~has_natural)]
+        what = f"length buckets of which all that can be drawn is synthetic ({listed(empty)})"
+        allowed = "a share that leaves them something to draw"
+        way = "raise max_share, or change or remove these length_buckets"
+    else:
+        groups = sorted({pool.groups[cell] for cell in np.flatnonzero(taken & (natural == 0))})
+        what = (
+            "shares that must hold for groups of which all that can be drawn is synthetic "
+            f"({listed(groups)})"
+        )
+        allowed = "a share that leaves them something to draw"
+        way = "raise max_share, remove their shares, or give a number of tokens (others then take "
+        way += "over)"
     return MixtureError(
-        f"{pool.stage.place}.synthetic.max_share: found {pool.stage.synthetic.max_share:g}, and "
-        "shares that must hold for groups of which all that can be drawn is synthetic "
-        f"({listed(groups)}); allowed: a share that leaves them something to draw; raise "
-        "max_share, remove their shares, or give a number of tokens (others then take over)"
+        f"{stage.place}.synthetic.max_share: found {stage.synthetic.max_share:g}, and {what}; "
+        f"allowed: {allowed}; {way}"
     )
 
 
-def _check_met(pool: Pool, solution: _Solution, budget: float) -> None:
-    """Refuses what no cap of synthetic documents can bring within the share.
+def _check_met(pool: Pool, solution: _Solution, budget: float, synthetic_part: float) -> None:
+    """Refuses a budget that the draws miss.
 
-    At the largest budget the share holds; a smaller one may draw mostly what the weight prefers.
+    At the largest budget the synthetic share holds; a smaller one may draw mostly what the weight
+    prefers, so that no cap of synthetic documents brings these within the share.
     """
     if abs(solution.tokens - budget) <= TOLERANCE * budget:
         return
-    caps = pool.stage.synthetic
+    stage = pool.stage
+    if stage.synthetic is not None and stage.synthetic.max_share is not None and synthetic_part < 1:
+        limit = (
+            f"while synthetic documents give {stage.synthetic.max_share:g} of them at most "
+            "(synthetic.max_share)"
+        )
+        way = "raise max_share"
+    else:
+        limit = f"with max_epochs {stage.max_epochs:g} and what the weight leaves to draw"
+        way = "raise max_epochs, or let the weight leave out less"
     raise MixtureError(
-        f"{pool.stage.place}.tokens: found {budget:,.0f} tokens; allowed: {solution.tokens:,.0f} "
-        f"while synthetic documents give {caps.max_share if caps else 1:g} of them at most "
-        "(synthetic.max_share); ask for fewer tokens, or raise max_share"
+        f"{stage.place}.tokens: found {budget:,.0f} tokens; allowed: {solution.tokens:,.0f} "
+        f"{limit}; ask for fewer tokens, or {way}"
     )

@@ -2,7 +2,8 @@
 
 PyYAML follows YAML 1.1, where a second `eng_Latn:` silently replaces the first, and where the keys
 `no`, `on` and `null` become False, True and None. Group names are text, so keys are taken as they
-are written; among values only `true` and `false` are booleans, as in YAML 1.2 (core schema, 10.3).
+are written; among values only `true` and `false` are booleans, and `1e-12` and `4e9` are numbers,
+as in YAML 1.2 (core schema, 10.3.2), where YAML 1.1 wants a dot and a sign.
 """
 
 import re
@@ -14,11 +15,17 @@ import yaml
 from mixtures.errors import MixtureError
 
 _BOOLEAN: Final = "tag:yaml.org,2002:bool"
+_FLOAT: Final = "tag:yaml.org,2002:float"
 _MERGE: Final = "tag:yaml.org,2002:merge"
+
+_WITH_EXPONENT: Final = re.compile(
+    r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+\Z", re.ASCII
+)
+"""A float of YAML 1.2 that bears an exponent; YAML 1.1 knows all others."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader with text keys, unique keys and the booleans of YAML 1.2."""
+    """SafeLoader with text keys, unique keys, and the booleans and floats of YAML 1.2."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -46,6 +53,7 @@ _StrictLoader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _StrictLoader.add_implicit_resolver(_BOOLEAN, re.compile(r"^(?:true|false)$"), list("tf"))
+_StrictLoader.add_implicit_resolver(_FLOAT, _WITH_EXPONENT, list("-+.0123456789"))
 
 
 def _construct_map(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -69,7 +77,8 @@ def read_yaml(path: Path) -> object:
         dicts with text keys, lists, text, numbers, booleans and None.
 
     Raises:
-        MixtureError: The file is absent, not UTF-8, not YAML, or has a key twice; names the line.
+        MixtureError: The file is absent, not UTF-8, not YAML, nested too deeply, or has a key
+            twice; names the line where there is one.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -90,3 +99,9 @@ def read_yaml(path: Path) -> object:
         raise MixtureError(f"{path}: {line}not YAML: {problem}; correct this line") from error
     except MixtureError as error:
         raise MixtureError(f"{path}: {error}") from error
+    except RecursionError:
+        # Without its cause, which is a thousand frames of the parser.
+        raise MixtureError(
+            f"{path}: lists or mappings inside one another too deeply to be read; allowed: a few "
+            "levels, as in the shipped mixtures; look for brackets that are opened and not closed"
+        ) from None

@@ -4,8 +4,10 @@ Importing this module must stay cheap: no Beam, no pyarrow, no model. That keeps
 under half a second; the help line of a command that is not called stands in `COMMANDS`.
 """
 
+import atexit
 import errno
 import importlib
+import os
 import sys
 from typing import Final
 
@@ -58,6 +60,25 @@ def build_app(wanted: str | None) -> typer.Typer:
 
 def _no_options() -> None:
     """tokenmill itself takes no options."""
+
+
+def command() -> None:
+    """The console script: `main`, and an end that native threads cannot spoil.
+
+    A library that leaves a C++ thread running aborts the process at its end, with another exit code
+    and a line of its own. So the handlers of Python run, and then nothing else.
+    """
+    code: int = 0
+    try:
+        main()
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            raise
+        code = ended.code or 0
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main() -> None:

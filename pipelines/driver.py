@@ -90,9 +90,7 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
         ValueError: A mistake in the configuration, the sources or a mixture; before any work.
         OSError, RuntimeError: The run failed; what is committed stays.
     """
-    from token_shards.hub import resolve_tokenizer
-
-    config = config.model_copy(update={"tokenizer": str(resolve_tokenizer(config.tokenizer))})
+    config = _with_tokenizer_file(config)
     specs = specs_of(config)
     mixtures = _load_mixtures(config, specs, options.tokens)
     _check_benchmarks(config, specs, progress)
@@ -382,6 +380,17 @@ def refuse_own_files(workspace: Workspace, source: str, listed: Sequence[Listed]
                 f"source {source} holds the workspace itself ({item.file}); name another folder "
                 "with --workspace, or a narrower path for the source"
             )
+
+
+def _with_tokenizer_file(config: CorpusConfig) -> CorpusConfig:
+    """The corpus with a local file for its tokenizer, fetched where it is a name of the hub."""
+    from token_shards.hub import resolve_tokenizer
+
+    try:
+        file = resolve_tokenizer(config.tokenizer)
+    except ValueError as error:
+        raise ConfigError(f"tokenizer: {error}") from error
+    return config.model_copy(update={"tokenizer": str(file)})
 
 
 def _set_of(job: AnnotateJob, name: str) -> Generation:

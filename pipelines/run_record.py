@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from pipelines.workspace.workspace import Workspace
 
 PATH: Final = "run.json"
@@ -80,9 +82,14 @@ def read_run_record(workspace: Workspace) -> RunRecord:
     except ValueError as error:
         raise LookupError(f"{PATH} of {workspace.url} is damaged ({error}); {_AGAIN}") from error
     try:
-        return RunRecord(**raw)
-    except TypeError as error:
-        raise LookupError(f"{PATH} of {workspace.url} is of another release; {_AGAIN}") from error
+        return TypeAdapter(RunRecord).validate_python(raw)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        key = ".".join(map(str, wrong["loc"]))
+        raise LookupError(
+            f"{PATH} of {workspace.url} is damaged or of another release ({key}: "
+            f"{wrong['msg']}); {_AGAIN}"
+        ) from error
 
 
 def record_faults(workspace: Workspace) -> Iterator[str]:
@@ -102,6 +109,9 @@ def record_faults(workspace: Workspace) -> Iterator[str]:
         *((record.validation, source) for source in record.sources if record.validation),
         *((name, None) for name in record.shards.values()),
     ]
+    for folder in (*record.mixtures.values(), *record.launch.values()):
+        if not workspace.storage.files(folder):
+            yield f"{folder}: {PATH} names it, and there is no file in it"
     for name, source in named:
         held = {entry.part for entry in workspace.ledger.entries(name, source)}
         whole = not name.startswith(("crawl@", "shards."))

@@ -163,7 +163,7 @@ def _print_stages(console: Console, result: RunResult) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("mixture", no_wrap=True)
     table.add_column("sequence", justify="right")
-    for name in ("documents", "draws", "tokens", "planned", "padding"):
+    for name in ("documents", "draws", "tokens", "expected", "padding"):
         table.add_column(name, justify="right", no_wrap=True)
     left_out = Table(box=None, pad_edge=False, show_header=False)
     for plan in result.plans:

@@ -10,8 +10,11 @@ import pytest
 import yaml
 
 from mixtures.spec import Mixture
+from mixtures.weighting import Parameters
 from pipelines.cli import COMMANDS
 from pipelines.config import CorpusConfig
+from pipelines.launch.model_file import Model
+from pipelines.launch.models import find_model
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -75,7 +78,12 @@ def test_yaml_in_the_documents_is_accepted() -> None:
     found = [yaml.safe_load(body) for _, body in blocks("yaml")]
     assert found
     for written in found:
-        (Mixture if "stages" in written else CorpusConfig).model_validate(written)
+        if "scores" in written:
+            Parameters.model_validate(written)
+        elif "base" in written:
+            Model.model_validate(find_model(written["base"]).model_dump() | written)
+        else:
+            (Mixture if "stages" in written else CorpusConfig).model_validate(written)
 
 
 def test_paths_in_the_map_exist() -> None:

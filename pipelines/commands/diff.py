@@ -1,19 +1,27 @@
 """`tokenmill diff`: what an edit of a mixture changes in what is drawn.
 
 Both mixtures are planned on the labels of the last run; what is printed is the difference of the
-two plans, the largest changes first.
+two plans, the largest changes of what is expected first: what is drawn differs by chance too.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from pipelines.commands.plan import cost_lines, title_of, value_of
-from pipelines.commands.screen import epochs, open_console, plain_table, show, signed
+from pipelines.commands.screen import (
+    Sheet,
+    epochs,
+    open_console,
+    show,
+    show_rows,
+    signed,
+    wrapped,
+)
 from pipelines.report.story import listed, number, percent, short
 from pipelines.report.tables import REASONS
 
@@ -30,6 +38,9 @@ if TYPE_CHECKING:
 TOP: Final = 10
 _NAMED: Final = 8  # groups that a sentence names
 _ARROW: Final = "->"
+_WIDE: Final = 100  # characters from which on tables show expected tokens beside the drawn ones
+_WEIGHT: Final = "weight"
+_ALWAYS: Final = 2  # first rows of the totals, which are shown even where nothing changes
 
 
 def register(app: typer.Typer) -> None:
@@ -114,11 +125,14 @@ def _print_stage(console: Console, change: "StageChange", top: int | None) -> No
         console.print("Nothing changes.")
         return
     for setting in change.settings:
-        console.print(_setting(setting))
+        console.print(wrapped(_setting(setting), console.width, indent=2), soft_wrap=True)
     if change.before == change.after:
         console.print("No count changes.")
         return
-    console.print(_totals(change))
+    show_rows(console, _totals(change))
+    console.print(_by_chance(change))
+    if change.groups_differ:
+        console.print("group_by differs, so the groups are others and have no table here.")
     for dimension in change.dimensions:
         if not (_is_said_by_groups(change, dimension) or _has_one_value(change, dimension)):
             _print_dimension(console, change, dimension, top)
@@ -126,6 +140,9 @@ def _print_stage(console: Console, change: "StageChange", top: int | None) -> No
 
 
 def _setting(setting: "Setting") -> str:
+    if setting.key == _WEIGHT:
+        one, other = ("none" if v is None else _written(v) for v in (setting.before, setting.after))
+        return f"{_WEIGHT}: {one} {_ARROW} {other}"
     if setting.before is None:
         return f"{setting.key}: also {_written(setting.after)}"
     if setting.after is None:
@@ -136,17 +153,23 @@ def _setting(setting: "Setting") -> str:
 def _written(value: Any) -> str:  # noqa: ANN401 - whatever a mixture file holds
     if isinstance(value, str):
         return " ".join(value.split())
+    if isinstance(value, dict):  # as a mixture file would have it
+        return f"{{{', '.join(f'{key}: {_written(one)}' for key, one in value.items())}}}"
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
-def _totals(change: "StageChange") -> Table:
+def _by_chance(change: "StageChange") -> str:
+    old, new = (number(stage.total.sigma) for stage in (change.before, change.after))
+    return f"Tokens drawn also differ by chance: 1 sigma is {old} before and {new} after."
+
+
+def _totals(change: "StageChange") -> Sheet:
     """Sums of the stage that differ, and the tokens, whether they differ or not."""
     old, new = change.before, change.after
-    table = plain_table(["", "before", "after", "change", ""])
+    table = Sheet(["", "before", "after", "change", ""])
     lines: list[tuple[str, float, float]] = [
         ("tokens drawn", old.total.drawn_tokens, new.total.drawn_tokens),
         ("tokens expected", old.total.expected_tokens, new.total.expected_tokens),
-        ("sigma of tokens", old.total.sigma, new.total.sigma),
         ("documents drawn", old.total.drawn_documents, new.total.drawn_documents),
         ("draws", old.total.draws, new.total.draws),
         ("eligible documents", old.total.documents, new.total.documents),
@@ -159,11 +182,12 @@ def _totals(change: "StageChange") -> Table:
     lines.append(("shards", old.shards, new.shards))
     lines.append(("most tokens allowed", old.attainable_tokens, new.attainable_tokens))
     for position, (name, before, after) in enumerate(lines):
-        if position == 0 or round(before) != round(after):
+        if position < _ALWAYS or round(before) != round(after):
             table.add_row(name, *_columns(before, after))
     if epochs(old.total.epochs) != epochs(new.total.epochs):
         apart = new.total.epochs - old.total.epochs
-        table.add_row("epochs", epochs(old.total.epochs), epochs(new.total.epochs), f"{apart:+.2f}")
+        both = epochs(old.total.epochs), epochs(new.total.epochs)
+        table.add_row("epochs", *both, f"{apart:+.2f}", "")
     return table
 
 
@@ -196,22 +220,34 @@ def _has_one_value(change: "StageChange", dimension: "DimensionChange") -> bool:
 def _print_dimension(
     console: Console, change: "StageChange", dimension: "DimensionChange", top: int | None
 ) -> None:
-    table = plain_table(["", "before", "after", "change", "", "share", "epochs"], left=[""])
-    table.columns[0].max_width = 26
-    table.columns[4].justify = "right"
+    is_wide = console.width >= _WIDE
+    heads = ["", "before", "after", "change", "", "expected", "share", "epochs"]
+    table = Sheet(heads, spare=[6, 4, 7])
     shown = dimension.rows[:top]
     for row in shown:
         table.add_row(
             value_of(row.value, dimension.name),
             *_columns(row.drawn_before, row.drawn_after),
+            _expected([row], is_wide=is_wide),
             f"{_share(row, after=False)} {_ARROW} {_share(row, after=True)}",
             f"{_epochs(row, after=False)} {_ARROW} {_epochs(row, after=True)}",
         )
     rest = dimension.rows[len(shown) :]
     if rest:
         sums = sum(row.drawn_before for row in rest), sum(row.drawn_after for row in rest)
-        table.add_row(f"{len(rest):,} more", *_columns(*sums), "", "")
-    show(console, f"{title_of(change.after, dimension.name)}, in tokens drawn", table)
+        table.add_row(
+            f"{len(rest):,} more", *_columns(*sums), _expected(rest, is_wide=is_wide), "", ""
+        )
+    title = f"{title_of(change.after, dimension.name)}, in tokens drawn"
+    show(console, f"{title}; first what changes most in expected tokens", table)
+
+
+def _expected(rows: Sequence["RowChange"], *, is_wide: bool) -> str:
+    """Expected tokens before and after; on a narrow screen how much they change."""
+    sums = sum(row.expected_before for row in rows), sum(row.expected_after for row in rows)
+    if not is_wide:
+        return signed(round(sums[1]) - round(sums[0]))
+    return f"{short(sums[0])} {_ARROW} {short(sums[1])}"
 
 
 def _share(row: "RowChange", *, after: bool) -> str:
@@ -228,10 +264,17 @@ def _print_limits(console: Console, change: "StageChange") -> None:
     """Who runs out and what constraints cost, where that differs."""
     old, new = _ran_out(change.before), _ran_out(change.after)
     lines = []
-    if old - new:
-        lines.append(f"No longer runs out: {_names(old - new)}.")
-    if new - old:
-        lines.append(f"Runs out now: {_names(new - old)}.")
+    if change.groups_differ:  # a group of one is no group of the other, even of the same name
+        lines += [
+            f"{when} {_names(groups)} run{'s' * (len(groups) == 1)} out."
+            for when, groups in (("before:", old), ("after: ", new))
+            if groups
+        ]
+    else:
+        if old - new:
+            lines.append(f"No longer runs out: {_names(old - new)}.")
+        if new - old:
+            lines.append(f"Runs out now: {_names(new - old)}.")
     before, after = cost_lines(change.before), cost_lines(change.after)
     if before != after:
         lines += [*(f"before: {line}" for line in before), *(f"after:  {line}" for line in after)]
@@ -239,7 +282,7 @@ def _print_limits(console: Console, change: "StageChange") -> None:
         console.print()
         console.print("What runs out, and what the constraints cost", style="bold")
     for line in lines:
-        console.print(line)
+        console.print(wrapped(line, console.width, indent=8), soft_wrap=True)
 
 
 def _ran_out(stage: "StageOutlook") -> set[str]:

@@ -5,12 +5,11 @@ its group, and the sum that leads to the number of its draws.
 """
 
 import math
-import textwrap
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipelines.commands.screen import WIDTH
+from pipelines.commands.screen import open_console, wrapped
 from pipelines.report.story import number, percent, plural
 from pipelines.report.tables import REASONS
 
@@ -147,7 +146,7 @@ def _only_document(opened: "Workspace", what: str) -> "list[Found]":
 
 
 def print_explanation(told: "Explanation") -> None:
-    """Prints what one stage makes of the document, in lines of at most WIDTH characters."""
+    """Prints what one stage makes of the document, in lines as wide as the screen."""
     outcome = f"drawn {_times(told.draws)}" if told.is_eligible else "not eligible"
     typer.echo(f"{told.mixture}, stage {told.stage.name}: {outcome}")
     if not told.is_eligible:
@@ -306,13 +305,5 @@ def _times(count: int) -> str:
 
 
 def _line(name: str, told: str) -> None:
-    lines = textwrap.wrap(
-        f"  {name:<{_NAME_WIDTH}}{told}",
-        WIDTH,
-        subsequent_indent=" " * (_NAME_WIDTH + 4),
-        break_long_words=False,
-        break_on_hyphens=False,
-        drop_whitespace=True,
-        replace_whitespace=False,
-    )
-    typer.echo("\n".join(lines))
+    line = f"  {name:<{_NAME_WIDTH}}{told}"
+    typer.echo(wrapped(line, open_console().width, indent=_NAME_WIDTH + 4))

@@ -42,7 +42,9 @@ def launch(
     ] = False,
     shards: Annotated[
         str | None,
-        typer.Option(help="With --verify: the workspace, or its copy; default: around the folder."),
+        typer.Option(
+            help="With --verify: the workspace, or a copy; default: what it was made from."
+        ),
     ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of a model's YAML file.")

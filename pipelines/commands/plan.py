@@ -13,21 +13,23 @@ import typer
 from rich.console import Console
 
 from pipelines.commands.screen import (
-    bar,
-    draws_blocks,
+    Bar,
+    Sheet,
+    bar_letters,
     epochs,
     open_console,
-    plain_table,
     show,
     signed,
+    wrapped,
 )
 from pipelines.report.story import listed, number, percent, plural, short
 from pipelines.report.tables import REASONS
 
 if TYPE_CHECKING:
-    from pipelines.mix.outlook import Dimension, Outlook, StageOutlook
+    from pipelines.mix.outlook import Dimension, Outlook, StageOutlook, Synthetic
 
 TOP: Final = 20
+_FACT_WIDTH: Final = 10
 _NAMED: Final = 3  # groups that a sentence names
 _MOST_TIMES: Final = 12  # rows of the table of repeats
 _TITLES: Final = {
@@ -94,21 +96,23 @@ def print_stage(console: Console, stage: "StageOutlook", top: int | None) -> Non
     console.print()
     console.print(f"Stage {stage.name}", style="bold")
     for name, told in _facts(stage):
-        table = plain_table(["", ""], left=[""])
-        table.show_header = False
-        table.columns[1].no_wrap = False
-        table.columns[0].min_width = 10
-        table.add_row(name, told)
-        console.print(table)
+        line = f"{name:<{_FACT_WIDTH}}  {told}"
+        console.print(wrapped(line, console.width, indent=_FACT_WIDTH + 2), soft_wrap=True)
     _print_repeats(console, stage)
     shown = [
         one for one in stage.dimensions if len(one.rows) > 1 and not _is_said_by_groups(stage, one)
     ]
-    if shown:
+    tables = [(title_of(stage, one.name), _dimension_table(one, top)) for one in shown]
+    if any(table.has_bars(console.width) for _, table in tables):
+        drawn, lost = bar_letters(console)
         console.print()
-        console.print("Bars: the share of the tokens drawn; lighter, what more of it is eligible.")
-    for dimension in shown:
-        _print_dimension(console, stage, dimension, top)
+        text = (
+            f"Bars of the tables below: {drawn} is the share of the tokens drawn, {lost} what more "
+            "the share of the eligible tokens is."
+        )
+        console.print(wrapped(text, console.width), soft_wrap=True)
+    for title, table in tables:
+        show(console, f"{title}, in tokens", table)
     if same := _only_values(stage):
         console.print()
         console.print(f"All of it: {', '.join(same)}.")
@@ -144,11 +148,31 @@ def _facts(stage: "StageOutlook") -> list[tuple[str, str]]:
             f"{stage.packing}, shuffle {stage.shuffle}",
         ),
     ]
+    if stage.synthetic is not None:
+        facts.append(("synthetic", _synthetic(stage.synthetic)))
     if stage.validation_documents:
         held_out = plural(stage.validation_documents, "document")
         told = f"{held_out} with {number(stage.validation_tokens)} tokens, held out of training"
         facts.append(("validation", told))
     return facts
+
+
+def _synthetic(found: "Synthetic") -> str:
+    told = (
+        f"at most {100 * found.max_share:g} %; expected {_tenths(found.expected_share)}, drawn "
+        f"{_tenths(found.drawn_share)}"
+    )
+    if found.drawn_share <= found.max_share:
+        return told
+    far = "" if found.above_in_sigma is None else f"{found.above_in_sigma:.1f} sigma "
+    return f"{told} ({far}above: the cap holds for expected draws)"
+
+
+def _tenths(share: float) -> str:
+    """A share beside a cap, finer than the cap is written: 10.0 %, < 0.1 %, 0 %."""
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    return f"{100 * share:.1f} %" if share else "0 %"
 
 
 def _reasons(stage: "StageOutlook") -> str:
@@ -163,10 +187,7 @@ def _reasons(stage: "StageOutlook") -> str:
 def _print_repeats(console: Console, stage: "StageOutlook") -> None:
     if not stage.repeats:
         return
-    table = plain_table(["times", "documents", "", "tokens", "share of tokens"])
-    table.columns[0].justify = "right"
-    table.columns[2].justify = "left"
-    blocks = draws_blocks(console)
+    table = Sheet(["times", "documents", "", "tokens", "share of tokens"], names=(), spare=[4])
     most = max(one.documents for one in stage.repeats)
     shown, rest = stage.repeats[:_MOST_TIMES], stage.repeats[_MOST_TIMES:]
     lines = [(str(one.times), one.documents, one.drawn_tokens) for one in shown]
@@ -177,11 +198,12 @@ def _print_repeats(console: Console, stage: "StageOutlook") -> None:
         table.add_row(
             times,
             number(documents),
-            bar(documents, most, blocks=blocks),
+            Bar(documents, most),
             short(tokens),
             percent(tokens, stage.total.drawn_tokens),
         )
-    show(console, "How often a document is drawn", table)
+    bars = ", with bars of documents" if table.has_bars(console.width) else ""
+    show(console, f"How often a document is drawn{bars}", table)
 
 
 def _is_said_by_groups(stage: "StageOutlook", dimension: "Dimension") -> bool:
@@ -217,20 +239,16 @@ def title_of(stage: "StageOutlook", name: str) -> str:
     return f"By {by}, the groups of this stage" if len(by) <= 40 else "By group"
 
 
-def _print_dimension(
-    console: Console, stage: "StageOutlook", dimension: "Dimension", top: int | None
-) -> None:
+def _dimension_table(dimension: "Dimension", top: int | None) -> Sheet:
     from pipelines.mix.outlook import folded
 
-    table = plain_table(
-        ["", "eligible", "share", "expected", "drawn", "share", "", "epochs"], left=[""]
+    table = Sheet(
+        ["", "eligible", "share", "expected", "drawn", "share", "", "epochs"], spare=[5, 2]
     )
-    table.columns[0].max_width = 26
-    blocks = draws_blocks(console)
     shown, rest = folded(dimension.rows, top)
     longest = max(max(row.share_before, row.share_after) for row in shown)
     for row in [*shown, *([rest] if rest else [])]:
-        drawn = bar(row.share_after, longest, before=row.share_before, blocks=blocks)
+        drawn = Bar(row.share_after, longest, before=row.share_before)
         table.add_row(
             row.value if row is rest else value_of(row.value, dimension.name),
             short(row.tokens),
@@ -241,7 +259,7 @@ def _print_dimension(
             "" if row is rest else drawn,
             epochs(row.epochs),
         )
-    show(console, f"{title_of(stage, dimension.name)}, in tokens", table)
+    return table
 
 
 def _print_shortages(console: Console, stage: "StageOutlook", top: int | None) -> None:
@@ -249,10 +267,10 @@ def _print_shortages(console: Console, stage: "StageOutlook", top: int | None) -
         return
     is_bucketed = stage.dimension("bucket") is not None
     names = ["", *(["bucket"] if is_bucketed else [])]
-    table = plain_table(
-        [*names, "eligible", "its share asks", "it gives", "lacking", "epochs"], left=names
+    table = Sheet(
+        [*names, "eligible", "its share asks", "it gives", "lacking", "epochs"],
+        names=range(len(names)),
     )
-    table.columns[0].max_width = 26
     shown = stage.shortages[:top]
     for one in shown:
         table.add_row(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TOP: Final = 20
 _MIN_SHARE: Final = 0.00005  # what two decimals of a percentage still show
+_JOINED: Final = "\N{NO-BREAK SPACE}"
 
 
 def register(app: typer.Typer) -> None:
@@ -121,13 +122,13 @@ def _print_stage(console: Console, stage: "Simulation", top: int | None) -> None
 def _print_shares(console: Console, stage: "Simulation", shares: "Shares", top: int | None) -> None:
     import numpy as np
 
-    from pipelines.commands.screen import plain_table, show
+    from pipelines.commands.screen import Sheet, show, wrapped
     from pipelines.report.story import number
 
     heads = [f"step {number(step)}" for step in stage.steps]
     if not stage.is_cut:
         heads[-1] = f"end, {heads[-1]}"
-    table = plain_table([shares.dimension, "planned", "drawn", *heads])
+    table = Sheet([shares.dimension, "planned", "drawn", *heads])
     told = np.vstack([shares.drawn, shares.realised])
     shown = len(shares.values) if top is None else min(top, len(shares.values))
     for row in range(shown):
@@ -137,9 +138,14 @@ def _print_shares(console: Console, stage: "Simulation", shares: "Shares", top: 
         rest = [_percent(float(part)) for part in told[:, shown:].sum(axis=1)]
         planned = _percent(float(shares.planned[shown:].sum()))
         table.add_row(f"{len(shares.values) - shown} more", planned, *rest)
-    largest = [_largest(apart.tolist(), shares.values) for apart in told - shares.planned]
-    table.add_row("largest deviation", "", *largest)
     show(console, f"Tokens by {shares.dimension}", table)
+    names = ["drawn:", *(f"{head}:" for head in heads)]
+    largest = [
+        f"{name} {_largest(apart.tolist(), shares.values)}".replace(" ", _JOINED)
+        for name, apart in zip(names, told - shares.planned, strict=True)
+    ]
+    text = f"Largest deviation from the plan, in points: {'; '.join(largest)}."
+    console.print(wrapped(text, console.width).replace(_JOINED, " "), soft_wrap=True)
 
 
 def _largest(apart: Sequence[float], values: Sequence[str]) -> str:

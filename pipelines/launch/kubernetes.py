@@ -46,9 +46,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dry_run=
 if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
 
+escaped() {   # for YAML, whose strings are in single quotes here, and then for sed
+  printf '%s' "$1" | sed -e "s/'/''/g" -e 's/[&|\\]/\\&/g'
+}
 manifest() {
-  sed -e "s|@IMAGE@|$IMAGE|g" -e "s|@CLAIM@|$CLAIM|g" -e "s|@LAUNCH@|$LAUNCH|g" \
-    -e "s|@MOUNT@|$MOUNT|g" -e "s|@MEGATRON@|$MEGATRON|g" "$here/$1.yaml"
+  sed -e "s|@IMAGE@|$(escaped "$IMAGE")|g" -e "s|@CLAIM@|$(escaped "$CLAIM")|g" \
+    -e "s|@LAUNCH@|$(escaped "$LAUNCH")|g" -e "s|@MOUNT@|$(escaped "$MOUNT")|g" \
+    -e "s|@MEGATRON@|$(escaped "$MEGATRON")|g" "$here/$1.yaml"
 }
 
 while read -r stage job; do

@@ -1,10 +1,11 @@
 """lock.json: what a launch was made from, and the check that all of it is still so.
 
 The lock holds the sha256 of every file of the launch (arguments, blends, scripts, tokenizer), of
-every shard (.bin and .idx), of every plan, and of tokenmill's own code; and a seal, the sha256 of
-the lock without it. The folder of a launch is named by all of its files, the lock included.
-`verify_launch` computes all of these anew and tells each one that differs. On a cluster without
-tokenmill, `bash N-name.sh --verify` compares shards and files by `sha256sum`.
+every shard (.bin and .idx), of every plan (as the ledger holds it, so that an edited plan.json is
+found), and of tokenmill's own code; and a seal, the sha256 of the lock without it. The folder of a
+launch is named by all of its files, the lock included. `verify_launch` computes all of these anew
+and tells each one that differs. On a cluster without tokenmill, `bash N-name.sh --verify` compares
+shards and files by `sha256sum`.
 """
 
 import hashlib
@@ -20,7 +21,9 @@ from typing import Any, Final
 from pipelines.launch.model_file import Model
 from pipelines.launch.scripts import MEGATRON, phase_name
 from pipelines.launch.training import Phase, Shard
+from pipelines.mix.plan import JOB as PLANS
 from pipelines.workspace.storage import Storage
+from pipelines.workspace.workspace import Workspace
 
 FORMAT: Final = "tokenmill-launch"
 VERSION: Final = 2
@@ -28,6 +31,7 @@ LOCK: Final = "lock.json"
 HASHES: Final = "launch.sha256"
 _PACKAGES: Final = ("annotators", "mixtures", "pipelines", "token_shards")
 _NAMED: Final = re.compile(r"@([0-9a-f]{8})$")
+_NO_FILE: Final = "no file"
 _READERS: Final = 8  # files hashed side by side: hashing releases the interpreter lock
 
 
@@ -71,8 +75,13 @@ def lock_file(
     tokenizer: Mapping[str, Any],
     made_from: Mapping[str, Any],
     files: Mapping[str, bytes],
+    shards_root: str | None = None,
 ) -> bytes:
-    """The lock over all other files of a launch."""
+    """The lock over all other files of a launch.
+
+    `shards_root` is the workspace of a launch that stands outside it, by absolute path or URL. None
+    is two folders above the launch, so that copies of a workspace have equal locks.
+    """
     lock = {
         "format": FORMAT,
         "version": VERSION,
@@ -81,6 +90,7 @@ def lock_file(
         "model": model.model_dump(),
         "tokenizer": dict(tokenizer),
         "made_from": dict(made_from),
+        "shards_root": shards_root,
         "stages": [_stage(phase) for phase in phases],
         "files": {path: hashlib.sha256(data).hexdigest() for path, data in files.items()},
     }
@@ -135,7 +145,7 @@ def verify_launch(folder: str, shards: str | None = None) -> list[Difference]:
     Args:
         folder: The folder of the launch, local or a URL.
         shards: The workspace, or the folder that its `shards/` and `mixtures/` were copied to; by
-            default the one that the folder stands in.
+            default the one that the launch was made from.
 
     Returns:
         What differs; empty where nothing does.
@@ -149,7 +159,7 @@ def verify_launch(folder: str, shards: str | None = None) -> list[Difference]:
         # What an edited lock says of other files is worth nothing.
         return [Difference(LOCK, f"content with the seal {seal}", str(lock.get("seal")))]
     found = [*_code(lock), *_files(launch, lock, raw)]
-    return found + _data(Storage(_root_of(launch, shards)), lock)
+    return found + _data(Storage(shards or _root_of(launch, lock)), lock)
 
 
 def _read_lock(launch: Storage) -> tuple[dict[str, Any], bytes]:
@@ -173,9 +183,30 @@ def _read_lock(launch: Storage) -> tuple[dict[str, Any], bytes]:
     return lock, raw
 
 
-def _root_of(launch: Storage, shards: str | None) -> str:
-    if shards is not None:
-        return shards
+def plan_sha256(workspace: Workspace, folder: str) -> str:
+    """Hash of a plan.json, which the ledger has held since it was written.
+
+    Args:
+        workspace: Where the plan stands.
+        folder: `mixtures/<mixture>@<fp>`.
+
+    Raises:
+        LookupError: The file is not what was written, or the ledger has no such plan.
+    """
+    mixture, _, fp = folder.removeprefix("mixtures/").rpartition("@")
+    plan = workspace.ledger.get(f"{PLANS}@{fp}", mixture, 0).file("plan")
+    found = _compare(workspace.storage, plan.path, plan.bytes, plan.sha256)
+    if found is not None:
+        raise LookupError(
+            f"launch: {found} by the ledger: the plan is not the one that the shards were drawn "
+            "by; bring the file back from a copy, or give the corpus a new workspace"
+        )
+    return plan.sha256
+
+
+def _root_of(launch: Storage, lock: Mapping[str, Any]) -> str:
+    if lock.get("shards_root"):
+        return str(lock["shards_root"])
     root = launch.url.rsplit("/", 2)[0] if launch.url.count("/") > 1 else "."
     if not launch.is_local:
         return root
@@ -194,7 +225,7 @@ def _files(launch: Storage, lock: Mapping[str, Any], raw: bytes) -> Iterator[Dif
     told = False
     for path, expected in sorted(lock["files"].items()):
         if not launch.exists(path):
-            yield Difference(path, "no file", f"sha256 {expected}")
+            yield Difference(path, _NO_FILE, f"sha256 {expected}")
             told = True
             continue
         files[path] = launch.read(path)
@@ -207,7 +238,7 @@ def _files(launch: Storage, lock: Mapping[str, Any], raw: bytes) -> Iterator[Dif
     others = {path: data for path, data in files.items() if path != LOCK}
     expected_hashes = hashes_file(raw, others)
     if not launch.exists(HASHES) or launch.read(HASHES) != expected_hashes:
-        found = "other lines" if launch.exists(HASHES) else "no file"
+        found = "other lines" if launch.exists(HASHES) else _NO_FILE
         yield Difference(HASHES, found, "the hashes that lock.json holds")
         return
     named = _NAMED.search(launch.url)
@@ -217,22 +248,35 @@ def _files(launch: Storage, lock: Mapping[str, Any], raw: bytes) -> Iterator[Dif
 
 
 def _data(root: Storage, lock: Mapping[str, Any]) -> list[Difference]:
-    """Plans and shards; a length is compared before a hash is computed."""
+    """Plans and shards; a length is compared before a hash is computed.
+
+    Where no shard is there at all, they stand elsewhere: that is one difference and not thousands.
+    """
     expected: dict[str, tuple[int | None, str]] = {}
     for plan in lock["made_from"]["mixtures"].values():
         expected[f"{plan['folder']}/plan.json"] = (None, plan["plan_sha256"])
+    plans = set(expected)
     for stage in lock["stages"]:
         for shard in (*stage["shards"], *stage["validation"]):
             expected[f"{shard['prefix']}.bin"] = (shard["bytes"], shard["sha256"])
             expected[f"{shard['prefix']}.idx"] = (shard["index_bytes"], shard["index_sha256"])
     with ThreadPoolExecutor(_READERS) as readers:
         found = readers.map(lambda path: _compare(root, path, *expected[path]), sorted(expected))
-        return [one for one in found if one is not None]
+        told = [one for one in found if one is not None]
+    shards = set(expected) - plans
+    if not shards <= {one.what for one in told if one.found == _NO_FILE}:
+        return told
+    nowhere = Difference(
+        "shards",
+        f"none of {len(shards):,} files in {root.url}",
+        "the workspace or a copy of it there; say where it is: --shards WORKSPACE",
+    )
+    return [nowhere, *(one for one in told if one.found != _NO_FILE)]
 
 
 def _compare(root: Storage, path: str, size: int | None, sha256: str) -> Difference | None:
     if not root.exists(path):
-        return Difference(path, "no file", f"sha256 {sha256}")
+        return Difference(path, _NO_FILE, f"sha256 {sha256}")
     if size is not None and (bytes_found := root.size(path)) != size:
         return Difference(path, f"{bytes_found:,} bytes", f"{size:,}")
     if (found := root.sha256(path)) != sha256:

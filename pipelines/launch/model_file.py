@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import Field, ValidationError, field_validator
 
 from mixtures.complaints import complaint
-from mixtures.errors import listed
+from mixtures.errors import listed, nearest
 from mixtures.strict_yaml import read_yaml
 from pipelines.launch.models import MODELS, ModelShape, find_model
 from pipelines.launch.settings import Training
@@ -63,10 +63,20 @@ def load_model(model: str) -> Model:
 
 
 def _completed(written: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """What was written, over the keys of its base; the name is that of the file."""
+    """What was written, over the keys of its base; the name is that of the file.
+
+    Raises:
+        ValueError: There is no such base.
+    """
+    base = written.get("base")
+    if base is not None and str(base).lower() not in MODELS:
+        # Said alone: without it, every key that the base would have given is missing too.
+        raise ValueError(
+            f"{path}: base: found {base!r}; {nearest(str(base), MODELS)}allowed: "
+            f"{', '.join(MODELS)}; name one of them, or remove base and write the whole shape"
+        )
     stem = re.sub(r"[^a-z0-9_.-]+", "-", path.stem.lower()).strip("-._") or "model"
-    base = MODELS.get(str(written.get("base", "")).lower())
-    below = base.model_dump() if base else {}
+    below = {} if base is None else MODELS[str(base).lower()].model_dump()
     return {**below, "name": stem, **written}
 
 

@@ -14,9 +14,10 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipelines.launch.settings import COUNT, MAX_COUNT, Count
+
 _NAME: Final = "lower-case letters, digits, '-', '_' and '.': it names folders"
-_COUNT: Final = "a whole number from 1"
-Count = Annotated[int, Field(ge=1, strict=True)]
+MAX_LAYERS: Final = 10_000  # the deepest of Qwen3 has 94
 
 
 class ModelShape(BaseModel):
@@ -25,13 +26,16 @@ class ModelShape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")] = Field(description=_NAME)
-    num_layers: Count = Field(description=_COUNT)
-    hidden_size: Count = Field(description=_COUNT)
-    ffn_hidden_size: Count = Field(description=_COUNT + ": the inner width of the SwiGLU")
-    num_attention_heads: Count = Field(description=_COUNT)
-    num_query_groups: Count = Field(description=_COUNT + " that divides num_attention_heads")
+    num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS, strict=True)] = Field(
+        description=f"a whole number from 1 to {MAX_LAYERS:,}"
+    )
+    hidden_size: Count = Field(description=COUNT)
+    ffn_hidden_size: Count = Field(description=COUNT + ": the inner width of the SwiGLU")
+    num_attention_heads: Count = Field(description=COUNT)
+    num_query_groups: Count = Field(description=COUNT + " that divides num_attention_heads")
     kv_channels: Count = Field(
-        default=128, description="an even number: the width of one head (head_dim)"
+        default=128,
+        description=f"an even number from 2 to {MAX_COUNT:,}: the width of one head (head_dim)",
     )
     qk_layernorm: bool = Field(
         default=True, description="true or false: RMSNorm of queries and keys"
@@ -42,25 +46,23 @@ class ModelShape(BaseModel):
         description="a number above 0, such as 1.0e-6: Megatron's own default is 1.0e-5",
     )
     rotary_base: Count = Field(
-        default=10_000, description=_COUNT + ": RoPE base below 32,768 tokens"
+        default=10_000, description=COUNT + ": RoPE base below 32,768 tokens"
     )
     long_rotary_base: Count = Field(
-        default=1_000_000, description=_COUNT + ": RoPE base at 32,768 tokens and more"
+        default=1_000_000, description=COUNT + ": RoPE base at 32,768 tokens and more"
     )
     num_experts: Count | None = Field(
-        default=None, description=_COUNT + "; left out in dense models"
+        default=None, description=COUNT + "; left out in dense models"
     )
-    moe_topk: Count | None = Field(
-        default=None, description=_COUNT + ": experts that serve a token"
-    )
+    moe_topk: Count | None = Field(default=None, description=COUNT + ": experts that serve a token")
     moe_ffn_hidden_size: Count | None = Field(
-        default=None, description=_COUNT + ": width of one expert"
+        default=None, description=COUNT + ": width of one expert"
     )
-    tensor_parallel: Count = Field(default=1, description=_COUNT)
-    pipeline_parallel: Count = Field(default=1, description=_COUNT)
-    expert_parallel: Count = Field(default=1, description=_COUNT + " that divides num_experts")
-    expert_tensor_parallel: Count = Field(default=1, description=_COUNT)
-    context_parallel: Count = Field(default=1, description=_COUNT)
+    tensor_parallel: Count = Field(default=1, description=COUNT)
+    pipeline_parallel: Count = Field(default=1, description=COUNT)
+    expert_parallel: Count = Field(default=1, description=COUNT + " that divides num_experts")
+    expert_tensor_parallel: Count = Field(default=1, description=COUNT)
+    context_parallel: Count = Field(default=1, description=COUNT)
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:

@@ -49,7 +49,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${MEGATRON:=Megatron-LM}"                 # a checkout of Megatron-LM
 : "${CHECKPOINTS:=$here/checkpoints}"
 : "${CACHE:=$CHECKPOINTS/index-cache}"
-: "${SHARDS:=%%{shards}}"
+root=%%{shards}
+: "${SHARDS:=$root}"                         # the folder that holds shards/
 : "${NNODES:=%%{nodes}}" "${NODE_RANK:=0}" "${MASTER_ADDR:=127.0.0.1}" "${MASTER_PORT:=29500}"
 : "${GPUS:=%%{gpus}}"                               # of this node
 # Tensor, pipeline, context, expert and expert-tensor parallel sizes.
@@ -67,14 +68,20 @@ case "${1:-}" in
   --verify) verify=yes; shift ;;
 esac
 
-# Every shard must be there with the length it was written with.
+# Every shard must be there, both of its files with the length they were written with.
+has_bytes() {   # file of a shard, its length
+  local found
+  found=$(stat -L -c %s "$SHARDS/$1" 2>/dev/null || echo "no file")
+  if [ "$found" = "$2" ]; then return 0; fi
+  echo "error: $SHARDS/$1: $2 bytes were written, found $found" >&2
+  return 1
+}
 missing=0
-while read -r bytes prefix; do
-  found=$(stat -L -c %s "$SHARDS/$prefix.bin" 2>/dev/null || echo no file)
-  if [ "$found" != "$bytes" ] || [ ! -f "$SHARDS/$prefix.idx" ]; then
-    echo "error: $SHARDS/$prefix.bin: $bytes bytes were written, found $found" >&2
-    missing=$((missing + 1))
-  fi
+while read -r bytes index_bytes prefix; do
+  whole=yes
+  has_bytes "$prefix.bin" "$bytes" || whole=
+  has_bytes "$prefix.idx" "$index_bytes" || whole=
+  if [ -z "$whole" ]; then missing=$((missing + 1)); fi
 done < "$here/%%{name}.shards"
 if [ "$missing" -gt 0 ]; then
   echo "error: $missing shards are missing or cut; copy shards/ of the workspace anew, or say" \
@@ -140,10 +147,11 @@ if [ "$reached" -ge %%{last} ]; then
   exit 0
 fi
 %%{needs}mkdir -p "$CHECKPOINTS"
-# Nodes may share the folder, so the blend appears there whole.
+# Nodes may share the folder, so the blend appears there whole. The path is escaped for JSON, and
+# then for sed.
 mine="$blend.$(hostname).$$"
-root=$(printf '%s' "$SHARDS" | sed 's/[&|\\]/\\&/g')
-sed "s|@SHARDS@|$root|g" "$here/%%{name}.blend.json" > "$mine"
+escaped=$(printf '%s' "$SHARDS" | sed -e 's/["\\]/\\&/g' -e 's/[&|\\]/\\&/g')
+sed "s|@SHARDS@|$escaped|g" "$here/%%{name}.blend.json" > "$mine"
 mv -f "$mine" "$blend"
 export CUDA_DEVICE_MAX_CONNECTIONS="${CUDA_DEVICE_MAX_CONNECTIONS:-1}"
 exec "${command[@]}"
@@ -239,8 +247,10 @@ def read_shards(phase: Phase) -> list[Shard]:
 
 
 def shards_file(phase: Phase) -> str:
-    """`bytes prefix`, a line for each shard of the blend."""
-    return "".join(f"{shard.bytes} {shard.prefix}\n" for shard in read_shards(phase))
+    """`bytes of .bin, bytes of .idx, prefix`, a line for each shard of the blend."""
+    return "".join(
+        f"{shard.bytes} {shard.index_bytes} {shard.prefix}\n" for shard in read_shards(phase)
+    )
 
 
 def hashes_file(phase: Phase) -> str:

@@ -14,8 +14,10 @@ from mixtures.errors import MixtureError
 
 MAX_BATCH_TOKENS: Final = 4 << 20  # 1,024 sequences of 4,096
 _RATE: Final = "a learning rate above 0 and below 1, such as 3.0e-4"
-_TOKENS: Final = "a number of tokens such as 4194304 or 4M"
-_COUNT: Final = "a whole number from 1"
+MAX_COUNT: Final = 2**31 - 1
+"""Largest size, number of steps or batch: what an int32 holds, far above any model."""
+COUNT: Final = f"a whole number from 1 to {MAX_COUNT:,}"
+_TOKENS: Final = f"a number of tokens such as 4194304 or 4M, at most {MAX_COUNT:,}"
 
 
 def _tokens(written: object) -> object:
@@ -26,11 +28,11 @@ def _tokens(written: object) -> object:
 
 
 Rate = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)]
 BatchTokens = Annotated[
     int,
     BeforeValidator(_tokens, json_schema_input_type=int | str),
-    Field(ge=1, strict=True),
+    Field(ge=1, le=MAX_COUNT, strict=True),
 ]
 
 
@@ -50,15 +52,15 @@ class Training(BaseModel):
     long_end_lr: Rate = Field(
         default=3e-6, description=_RATE + ", at most long_lr: where that stage ends"
     )
-    warmup_steps: Annotated[int, Field(ge=0, strict=True)] | None = Field(
-        default=None, description="a whole number from 0; left out: 500, at most 5 % of all steps"
+    warmup_steps: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | None = Field(
+        default=None,
+        description=f"a whole number from 0 to {MAX_COUNT:,}; left out: 500, at most 5 % of all "
+        "steps",
     )
     global_batch_tokens: BatchTokens | None = Field(
         default=None, description=_TOKENS + "; left out: 4M, fewer where a stage has few steps"
     )
-    micro_batch_size: Count = Field(
-        default=1, description=_COUNT + ": sequences on a GPU at a time"
-    )
+    micro_batch_size: Count = Field(default=1, description=COUNT + ": sequences on a GPU at a time")
     wsd_decay_style: Literal["linear", "exponential", "cosine", "minus_sqrt"] = Field(
         default="linear", description="linear, exponential, cosine or minus_sqrt: the decay of WSD"
     )

@@ -30,7 +30,9 @@ _BATCH: Final = ScriptTemplate(r"""#!/usr/bin/env bash
 # submit.sh does that for all stages. Preempted, the job is queued again and goes on.
 set -euo pipefail
 LAUNCH=${LAUNCH:-$SLURM_SUBMIT_DIR}
-MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+# No pipe to head: it closes early, and scontrol would end by SIGPIPE, which ends this script.
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+MASTER_ADDR=${hosts%%%%$'\n'*}
 MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
 NNODES=$SLURM_JOB_NUM_NODES
 GPUS=${GPUS:-${SLURM_GPUS_ON_NODE:-%%{gpus}}}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.launch.kubernetes import apply_file, manifest_file
-from pipelines.launch.lock import HASHES, LOCK, folder_hash, lock_file
+from pipelines.launch.lock import HASHES, LOCK, folder_hash, lock_file, plan_sha256
 from pipelines.launch.lock import hashes_file as launch_hashes
 from pipelines.launch.model_file import Model, load_model
 from pipelines.launch.models import padded_vocab
@@ -81,6 +81,7 @@ def make_launch(
             f"were written with {record.tokenizer_fingerprint}; give the old one, or run again"
         )
     chosen = _chosen(record, stages)
+    made_from = _made_from(workspace, record, chosen)
     found = [s for name in chosen for s in _stages(workspace, record, name)]
     phases = plan_phases(found, global_batch_size, shape.training)
     _check_lengths(shape, phases)
@@ -89,7 +90,7 @@ def make_launch(
         phases,
         tokenizer,
         tokenizer_json(record.tokenizer),
-        _made_from(workspace, record, chosen),
+        made_from,
         shards_root=_absolute(workspace) if elsewhere else None,
     )
 
@@ -136,7 +137,7 @@ def assemble(
         "eod_id": tokenizer.eod_id,
         "eod_token": tokenizer.eod_token,
     }
-    lock = lock_file(shape, phases, facts, made_from, data)
+    lock = lock_file(shape, phases, facts, made_from, data, shards_root)
     data[HASHES] = launch_hashes(lock, data)
     data[LOCK] = lock
     return Launch(shape, tuple(phases), data)
@@ -151,11 +152,11 @@ def write_launch(workspace: Workspace, launch: Launch) -> str:
 
 
 def _made_from(workspace: Workspace, record: RunRecord, chosen: Sequence[str]) -> dict[str, Any]:
-    """Plans by their hash; the folder of a plan carries the fingerprint of its mixture."""
+    """Plans by their hash in the ledger; their folders carry the fingerprint of the mixture."""
     plans = {
         name: {
             "folder": record.mixtures[name],
-            "plan_sha256": workspace.storage.sha256(f"{record.mixtures[name]}/plan.json"),
+            "plan_sha256": plan_sha256(workspace, record.mixtures[name]),
         }
         for name in chosen
     }
@@ -182,7 +183,7 @@ def _stages(workspace: Workspace, record: RunRecord, mixture: str) -> list[Stage
         entries = workspace.ledger.entries(record.shards[mixture], name)
         drawn = [e for e in sorted(entries, key=lambda e: e.part) if e.counts["draws"]]
         for entry in drawn:
-            _check_format(entry, mixture)
+            _check_format(workspace, entry, mixture)
         train = [e for e in drawn if e.detail.get("split", "train") != _VALIDATION]
         held_out = [e for e in drawn if e.detail.get("split", "train") == _VALIDATION]
         packings = {str(entry.detail.get("packing", "concat")) for entry in train}
@@ -199,13 +200,13 @@ def _stages(workspace: Workspace, record: RunRecord, mixture: str) -> list[Stage
     return stages
 
 
-def _check_format(entry: Entry, mixture: str) -> None:
+def _check_format(workspace: Workspace, entry: Entry, mixture: str) -> None:
     found = entry.detail.get("format", FORMAT)
     if found != FORMAT:
         raise ValueError(
             f"launch: the shards of {mixture} are written as {found}; allowed: {FORMAT} (.bin and "
-            ".idx), which is what Megatron-LM reads; set `shard_format: megatron` in corpus.yaml "
-            "and run again"
+            ".idx), which is what Megatron-LM reads; give `tokenmill shards "
+            f"{workspace.url} {mixture} --format {FORMAT}` first, or --stages without {mixture}"
         )
 
 

@@ -121,5 +121,5 @@ def unfinished(workspace: Workspace) -> Iterator[str]:
             ),
             default=0,
         )
-        if written < len(plan.units):
+        if 0 < written < len(plan.units):
             yield f"plan {title} asks for {len(plan.units)} shards, and {written} are written"

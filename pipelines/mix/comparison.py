@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from pipelines.mix.conditions import conditions_of
-from pipelines.mix.outlook import Outlook, Row, StageOutlook, outlook_of
+from pipelines.mix.outlook import GROUP, Outlook, Row, StageOutlook, outlook_of
 from pipelines.mix.plan import Plan
 
 FORMAT: Final = "tokenmill-outlook-comparison"
 _WHERE: Final = "where"
+_WEIGHT: Final = "weight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,10 @@ class Setting:
     """A key of a mixture file that differs; None where the key is absent."""
 
     key: str
-    """`seed`, or a key of a stage: `shares.temperature`; of `where` one for each condition."""
+    """`seed`, or a key of a stage: `shares.temperature`; of `where` one for each condition.
+
+    A weight of another method is one edit, under the key `weight`.
+    """
     before: Any
     after: Any
 
@@ -46,6 +50,21 @@ class RowChange:
         return self.after.drawn_tokens if self.after else 0
 
     @property
+    def expected_before(self) -> float:
+        """Tokens expected."""
+        return self.before.expected_tokens if self.before else 0.0
+
+    @property
+    def expected_after(self) -> float:
+        """Tokens expected."""
+        return self.after.expected_tokens if self.after else 0.0
+
+    @property
+    def expected_change(self) -> int:
+        """Expected tokens, after less before, to the token: below it is the rounding of sums."""
+        return round(self.expected_after - self.expected_before)
+
+    @property
     def change(self) -> int:
         """Drawn tokens, after less before."""
         return self.drawn_after - self.drawn_before
@@ -53,7 +72,11 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DimensionChange:
-    """The values of a dimension whose drawn tokens differ, the largest change first."""
+    """The values of a dimension whose tokens differ.
+
+    The largest change of expected tokens comes first, and of drawn tokens among equals: what is
+    drawn differs by chance as well, and chance should not lead.
+    """
 
     name: str
     rows: tuple[RowChange, ...]
@@ -68,7 +91,9 @@ class StageChange:
     before: StageOutlook
     after: StageOutlook
     dimensions: tuple[DimensionChange, ...]
-    """Those in which any row changes."""
+    """Those in which any row changes; without groups where `groups_differ`."""
+    groups_differ: bool
+    """Whether `group_by` differs, so that a group of one is no group of the other."""
 
     @property
     def is_nothing(self) -> bool:
@@ -111,13 +136,14 @@ def compare(before: Plan, after: Plan) -> Comparison:
     stages = [
         StageChange(
             name=stage.name,
-            settings=_settings(
+            settings=_stage_settings(
                 before.stages[stage.name].model_dump(mode="json"),
                 after.stages[stage.name].model_dump(mode="json"),
             ),
             before=outlooks[stage.name],
             after=stage,
             dimensions=tuple(_dimensions(outlooks[stage.name], stage)),
+            groups_differ=_groups_differ(outlooks[stage.name], stage),
         )
         for stage in other.stages
         if stage.name in outlooks
@@ -131,6 +157,19 @@ def compare(before: Plan, after: Plan) -> Comparison:
         added=tuple(stage for stage in other.stages if stage.name not in kept),
         removed=tuple(stage for stage in one.stages if stage.name not in kept),
     )
+
+
+def _stage_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Setting, ...]:
+    old, new = before.get(_WEIGHT), after.get(_WEIGHT)
+    if _method(old) == _method(new):
+        return _settings(before, after)
+    rest = ({k: v for k, v in one.items() if k != _WEIGHT} for one in (before, after))
+    return (*_settings(*rest), Setting(key=_WEIGHT, before=old, after=new))
+
+
+def _method(weight: Any) -> str:  # noqa: ANN401 - whatever a mixture file holds
+    """Key of the method, or the type of what is no mapping: text, or nothing."""
+    return ", ".join(weight) if isinstance(weight, dict) else type(weight).__name__
 
 
 def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Setting, ...]:
@@ -176,15 +215,25 @@ def _dimensions(before: StageOutlook, after: StageOutlook) -> Iterator[Dimension
     names = [one.name for one in after.dimensions]
     names += [one.name for one in before.dimensions if one.name not in names]
     for name in names:
+        if name == GROUP and _groups_differ(before, after):
+            continue
         old, new = _rows(before, name), _rows(after, name)
         changes = [
             RowChange(value=value, before=old.get(value), after=new.get(value))
             for value in {**old, **new}
         ]
-        changed = [one for one in changes if one.change]
+        changed = [one for one in changes if one.change or one.expected_change]
         if changed:
-            ordered = sorted(changed, key=lambda one: (-abs(one.change), one.value))
-            yield DimensionChange(name=name, rows=tuple(ordered))
+            yield DimensionChange(name=name, rows=tuple(sorted(changed, key=_by_change)))
+
+
+def _by_change(row: RowChange) -> tuple[int, int, str]:
+    return -abs(row.expected_change), -abs(row.change), row.value
+
+
+def _groups_differ(before: StageOutlook, after: StageOutlook) -> bool:
+    one, other = (" ".join((stage.group_by or "").split()) for stage in (before, after))
+    return one != other
 
 
 def _rows(stage: StageOutlook, name: str) -> dict[str, Row]:

@@ -119,6 +119,29 @@ class Repeats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Synthetic:
+    """Text that a model wrote (depth above 0), beside the cap on its share of the tokens.
+
+    The cap is a rule for expected draws. What is drawn lies beyond it about as often as not where
+    the cap binds, and `above_in_sigma` says whether by more than chance would do.
+    """
+
+    max_share: float
+    expected_tokens: float
+    drawn_tokens: int
+    expected_share: float
+    """Part of the stage's expected tokens, 0 to 1."""
+    drawn_share: float
+    """Part of the stage's drawn tokens, 0 to 1."""
+    above_in_sigma: float | None
+    """Drawn tokens beyond the cap in standard deviations; None where not above, or not by chance.
+
+    With S synthetic tokens of S + N and a cap c that is the excess S - c (S + N), whose variance is
+    (1 - c)^2 var S + c^2 var N, because documents are drawn independently of each other.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageOutlook:
     """What one stage will hold, and what that was decided by."""
 
@@ -150,6 +173,8 @@ class StageOutlook:
     attainable_tokens: float
     """The most that the constraints allow."""
     limited_by: str
+    synthetic: Synthetic | None
+    """None where the stage has no cap on the synthetic share."""
     costs: Mapping[str, float]
     """Constraint -> tokens by which the stage could be larger without it."""
 
@@ -251,6 +276,7 @@ def _stage_outlook(plan: Plan, stage: Stage) -> StageOutlook:
         takeovers=_takeovers(solved, buckets),
         attainable_tokens=solved.attainable_tokens,
         limited_by=solved.limited_by,
+        synthetic=_synthetic(stage, preview),
         costs=dict(solved.costs),
     )
 
@@ -312,6 +338,33 @@ def _order_of(dimension: str) -> Any:  # noqa: ANN401 - a sort key of any compar
     if dimension == "depth":
         return lambda row: (row.value == REST, len(row.value), row.value)
     return lambda row: (row.value == REST, -row.drawn_tokens, -row.tokens, row.value)
+
+
+def _synthetic(stage: Stage, preview: pa.Table) -> Synthetic | None:
+    cap = stage.synthetic.max_share if stage.synthetic else None
+    if cap is None:
+        return None
+    whole = _whole(preview)
+    # A document without a depth counts as one that people wrote, as it does for the cap.
+    found = [
+        one
+        for one in _sums(_of_dimension(preview, "depth"), ["value"])
+        if one["value"] not in ("0", NULL)
+    ]
+    expected = math.fsum(one["expected_tokens"] for one in found)
+    variance = math.fsum(one["variance"] for one in found)
+    drawn = sum(one["drawn_tokens"] for one in found)
+    above = drawn - cap * whole["drawn_tokens"]
+    others = max(whole["variance"] - variance, 0.0)
+    sigma = math.sqrt((1 - cap) ** 2 * variance + cap**2 * others)
+    return Synthetic(
+        max_share=cap,
+        expected_tokens=expected,
+        drawn_tokens=drawn,
+        expected_share=_ratio(expected, whole["expected_tokens"]),
+        drawn_share=_ratio(drawn, whole["drawn_tokens"]),
+        above_in_sigma=above / sigma if above > 0 and sigma else None,
+    )
 
 
 def _repeats(rows: pa.Table) -> tuple[Repeats, ...]:

@@ -30,7 +30,7 @@ from pipelines.mix.preview import ALL, combine_previews, few_values, preview_gen
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PartKey, entry_of
 from pipelines.workspace.ledger import Entry, FileRef, Stopwatch
-from pipelines.workspace.parts import publish_file, read_table
+from pipelines.workspace.parts import check_file, publish_file, read_table
 from pipelines.workspace.workspace import Workspace
 
 VERSION: Final = "2"
@@ -213,17 +213,20 @@ def read_plan(workspace: Workspace, folder: str) -> Plan:
     """Reads a plan.json and the tables beside it.
 
     Raises:
-        FileNotFoundError: There is none in this folder.
-        LookupError: Another release made it.
+        LookupError: The ledger knows no such plan, or another release made it.
+        OSError: One of its files is missing or has changed.
     """
     path = f"{folder}/plan.json"
+    mixture, _, fp = folder.removeprefix("mixtures/").rpartition("@")
+    entry = workspace.ledger.get(f"{JOB}@{fp}", mixture, 0)
+    for ref in entry.files:
+        check_file(workspace.storage, ref)
     raw = json.loads(workspace.storage.read(path))
     if raw["generation"]["version"] != VERSION:
         raise LookupError(
             f"{path} is of version {raw['generation']['version']}, and this tokenmill reads "
             f"{VERSION}; give the same `tokenmill run` again, which plans anew"
         )
-    entry = workspace.ledger.get(Generation(job=JOB, payload=raw["generation"]), raw["mixture"], 0)
     draws = split_draws(read_table(workspace.storage, entry.file("draws")))
     # The keys of a JSON object are sorted; the trainer's order stands beside them.
     stages = {name: Stage.model_validate(raw["stages"][name]) for name in raw["order"]}

@@ -29,7 +29,7 @@ from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import METER, PartKey, entry_of
 from pipelines.workspace.ledger import FileRef, Stopwatch
-from pipelines.workspace.parts import PartFile, read_table
+from pipelines.workspace.parts import PartFile, check_file, read_table
 from pipelines.workspace.workspace import Workspace
 
 VERSION: Final = "1"
@@ -313,8 +313,9 @@ def preview_counts(table: pa.Table) -> dict[str, int]:
 
 @lru_cache(maxsize=4)
 def _draws_by_stage(url: str, ref: FileRef) -> dict[str, pa.Table]:
-    table = read_table(Workspace(url).storage, ref)
-    return split_draws(table)
+    storage = Workspace(url).storage
+    check_file(storage, ref)
+    return split_draws(read_table(storage, ref))
 
 
 def split_draws(table: pa.Table) -> dict[str, pa.Table]:

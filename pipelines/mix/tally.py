@@ -24,7 +24,7 @@ from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import METER, PartKey, entry_of
 from pipelines.workspace.ledger import Stopwatch
-from pipelines.workspace.parts import PartFile, read_table
+from pipelines.workspace.parts import PartFile, check_file, read_table
 from pipelines.workspace.workspace import Workspace
 
 VERSION: Final = "2"
@@ -197,8 +197,10 @@ def read_histogram(workspace: Workspace, tallies: Generation) -> pa.Table:
 
     Raises:
         LookupError: It is not committed.
+        OSError: It has changed since.
     """
     generation = histogram_generation(tallies)
     mixture = generation.job.removeprefix(f"{HISTOGRAM}.")
     entry = workspace.ledger.get(generation, mixture, 0)
+    check_file(workspace.storage, entry.file(HISTOGRAM))
     return read_table(workspace.storage, entry.file(HISTOGRAM))

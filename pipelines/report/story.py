@@ -205,6 +205,8 @@ def personal(spans: Mapping[str, int]) -> str:
 def stage(facts: StageFacts) -> str:
     """How a stage came out beside its plan."""
     planned = f"{number(facts.planned)} planned"
+    if facts.drawn_tokens != facts.tokens:
+        planned = f"{number(facts.drawn_tokens)} without padding, {planned}"
     apart, cut = facts.drawn_tokens - facts.planned, facts.counts.get("cut_tokens", 0)
     if facts.sigmas is None:
         return f"{planned}; nothing was left to chance{_for_cuts(apart, cut)}."

@@ -52,7 +52,7 @@ REASONS: Final = {
     "too_deep": "too many models deep",
     "too_many_rewrites": "too many rewrites of a seed",
     "validation": "held out for validation",
-    "near_validation": "quotes a held-out text",
+    "near_validation": "near a held-out text",
 }
 """Reasons of a mixture in words; all other reasons are printed as they are."""
 

@@ -100,6 +100,21 @@ def _map_faults(shard: _Shard, mapped: pa.Table, entry: Entry) -> Iterator[str]:
     if int((tokens == eod).sum()) != int(is_padding.sum()) + int((tokens[end - 1] == eod).sum()):
         yield f"the EOD {eod} stands inside a document"
     yield from _piece_faults(mapped, tokens[end - 1] == eod, opens)
+    if packed:
+        yield from _repeat_faults(mapped)
+
+
+def _repeat_faults(mapped: pa.Table) -> Iterator[str]:
+    """A packed sequence holds a document once: no two draws of it, and no two pieces."""
+    keys, row = _keys(mapped), mapped.column("row").to_numpy()
+    documents = np.unique(keys, return_inverse=True)[1]
+    order = np.lexsort((documents, row))
+    row, documents = row[order], documents[order]
+    again = np.flatnonzero((row[1:] == row[:-1]) & (documents[1:] == documents[:-1])) + 1
+    if len(again):
+        more = "" if len(again) == 1 else f", and so {len(again) - 1} more times in the shard"
+        key = keys[order[again[0]]].tobytes().hex()
+        yield f"sequence {row[again[0]]} holds document {key} twice{more}"
 
 
 def _piece_faults(

@@ -2,7 +2,8 @@
 
 A unit reads its parts itself: labels decide the draws, only drawn texts are read, children
 tokenize, and the draws are laid out in an order that depends on seed and ids alone. Repeats are
-written out, so that a trainer passes each shard at most once. Where the stage shuffles over all its
+written out, so that a trainer passes each shard at most once; packed ones never share a sequence.
+Where the stage shuffles over all its
 shards, a unit gathers what the scatter job (`scatter`) dealt out to it instead.
 
 Where the stage redacts, spans of the `pii` labels are cut before tokenizing (`redaction`).
@@ -40,7 +41,7 @@ from token_shards.natural_breaks import TokenBytes, best_break
 from token_shards.packing import cut_at_breaks, num_pieces
 from token_shards.tokenizer import Tokenizer, tokenizer_json
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 JOB: Final = "shards"
 GLOBAL: Final = "global"
 BEST_FIT: Final = "best_fit"
@@ -159,7 +160,9 @@ class ShardsJob:
 
     def _layout(self, unit: Unit, material: Material) -> Layout:
         facts, lengths = material.facts, material.store.lengths
+        same = None
         if self.is_gathered(unit):
+            same = facts.same
             documents = order_of_draws(self.plan.seed, facts.keys, facts.first_draws)
             draws = facts.first_draws[documents]
         elif self.spec.shuffle == "none":
@@ -170,7 +173,7 @@ class ShardsJob:
             return one_after_another(documents, draws, lengths)
         length = self.spec.sequence_length
         cut = cut_documents(material, length, self.tokenizer)
-        return packed(documents, draws, cut, num_pieces(lengths, length), length)
+        return packed(documents, draws, cut, num_pieces(lengths, length), length, same)
 
     def _write(
         self,

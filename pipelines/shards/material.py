@@ -39,6 +39,12 @@ class Facts:
     variance: float
     """Of the planned tokens drawn, over seeds."""
 
+    @property
+    def same(self) -> npt.NDArray[np.int64]:
+        """int64[n], a number from 0 for each id: shared by draws of a document dealt out singly."""
+        ids = np.ascontiguousarray(self.keys).view("V16").reshape(-1)
+        return np.unique(ids, return_inverse=True)[1].astype(np.int64)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Material:

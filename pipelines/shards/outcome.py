@@ -39,16 +39,6 @@ class StageOutcome:
     """Of work, those of several workers added up."""
 
     @property
-    def error(self) -> float:
-        """Realised against expected, as a part of it; 0 where nothing is expected."""
-        return self.realised / self.expected - 1 if self.expected else 0.0
-
-    @property
-    def error_in_sigma(self) -> float | None:
-        """The same in sigmas; None where chance has no part in it."""
-        return (self.realised - self.expected) / self.sigma if self.sigma else None
-
-    @property
     def planning_error(self) -> float:
         """Realised against planned, as a part of it: by how much redaction was misjudged."""
         return self.realised / self.planned - 1 if self.planned else 0.0

@@ -3,7 +3,8 @@
 Real lengths are those of `text/*.jsonl.gz` under a tokenizer. For web pages, whose lengths in
 tokens are close to log-normal, a million lengths are drawn with median 700 and sigma 1.1 of the
 logarithm. The long stage is the real documents of over 4,096 to 32,768 tokens, those over 16,384
-repeated until they give three quarters of the tokens, as the shipped `long_32k` asks.
+repeated until they give three quarters of the tokens, as the shipped `long_32k` asks; no sequence
+holds a document twice.
 """
 
 import gzip
@@ -54,11 +55,11 @@ def evaluate_packing(data: Path, tokenizer: str) -> list[Packing]:
     seeded = np.random.default_rng(0)
     web = np.exp(seeded.normal(np.log(_MEDIAN), _SIGMA, _WEB_PAGES)).astype(np.int64) + 1
     found = [
-        _packed(name, lengths, sequence_length)
+        _packed(name, lengths, np.ones_like(lengths), sequence_length)
         for name, lengths in (("web pages, by a log-normal law", web), ("text/", real))
         for sequence_length in _LENGTHS
     ]
-    return [*found, _packed("text/, 75 % over 16,384", _long_stage(real), _LONGEST)]
+    return [*found, _packed("text/, 75 % over 16,384", *_long_stage(real), _LONGEST)]
 
 
 def render_packing(rows: list[Packing]) -> str:
@@ -72,26 +73,35 @@ def render_packing(rows: list[Packing]) -> str:
     return "\n".join(lines)
 
 
-def _packed(name: str, lengths: Lengths, sequence_length: int) -> Packing:
+def _packed(name: str, lengths: Lengths, repeats: Lengths, sequence_length: int) -> Packing:
+    """Packs documents by their lengths, int64[n], each as often as `repeats`, int64[n], says."""
     counts = num_pieces(lengths, sequence_length)
-    whole = lengths[counts == 1]
-    cut = [pieces(int(n), sequence_length) for n in lengths[counts > 1]]
-    sequences = best_fit(np.concatenate([whole, *cut]), sequence_length)
+    whole = np.flatnonzero(counts == 1)
+    long = np.flatnonzero(counts > 1)
+    cut = [pieces(int(n), sequence_length) for n in lengths[long]]
+    documents = np.concatenate([whole, np.repeat(long, counts[long])])
+    times = repeats[documents]
+    piece_lengths = np.concatenate([lengths[whole], *cut])
+    sequences = best_fit(
+        np.repeat(piece_lengths, times), sequence_length, np.repeat(documents, times)
+    )
     written = (int(sequences.max()) + 1) * sequence_length
     return Packing(
         documents=name,
-        count=len(lengths),
+        count=int(repeats.sum()),
         sequence_length=sequence_length,
-        cut=len(cut),
-        padding=1 - int(lengths.sum()) / written,
+        cut=int(repeats[long].sum()),
+        padding=1 - int((lengths * repeats).sum()) / written,
     )
 
 
-def _long_stage(real: Lengths) -> Lengths:
+def _long_stage(real: Lengths) -> tuple[Lengths, Lengths]:
+    """Lengths of the documents of the long stage, and how often each comes."""
     long = real[(real > _LONG) & (real <= _LONGEST)]
     short = real[(real > _SHORT) & (real <= _LONG)]
     times = max(1, round(3 * int(short.sum()) / int(long.sum())))
-    return np.concatenate([np.tile(long, times), short])
+    repeats = np.repeat(np.array([times, 1], np.int64), [len(long), len(short)])
+    return np.concatenate([long, short]), repeats
 
 
 def _real_lengths(data: Path, tokenizer: str) -> Lengths:

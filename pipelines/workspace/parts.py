@@ -6,6 +6,7 @@ Row groups are small enough (16 MB of text) that a reader of one row does not lo
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from pipelines.workspace.storage import Storage, sha256_of
 _ROW_GROUP_BYTES: Final = 16 << 20
 _ZSTD_LEVEL: Final = 3
 _HASH_DIGITS: Final = 8
+_RESTORE: Final = "restore it, or see `tokenmill audit`, which names all that is damaged"
 
 
 def documents_folder(source: str, fp: str) -> str:
@@ -121,22 +123,64 @@ def publish_file(
 def read_batches(
     storage: Storage, ref: FileRef, columns: list[str] | None = None, *, batch_rows: int = 4096
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of a committed Parquet file, in order."""
-    with storage.open(ref.path) as file:
+    """Rows of a committed Parquet file, in order.
+
+    Raises:
+        OSError: The file is not what was committed.
+    """
+    with _opened(storage, ref) as file:
         reader = pq.ParquetFile(file, page_checksum_verification=True)
         yield from reader.iter_batches(batch_size=batch_rows, columns=columns)
 
 
 def read_table(storage: Storage, ref: FileRef, columns: list[str] | None = None) -> pa.Table:
-    """A whole committed Parquet file, or some of its columns."""
-    with storage.open(ref.path) as file:
+    """A whole committed Parquet file, or some of its columns.
+
+    Raises:
+        OSError: The file is not what was committed.
+    """
+    with _opened(storage, ref) as file:
         return pq.read_table(file, columns=columns, page_checksum_verification=True)
 
 
 def footer_rows(storage: Storage, ref: FileRef) -> int:
-    """Rows as the file's own footer says."""
-    with storage.open(ref.path) as file:
+    """Rows as the file's own footer says.
+
+    Raises:
+        OSError: The file is not what was committed.
+    """
+    with _opened(storage, ref) as file:
         return int(pq.ParquetFile(file).metadata.num_rows)
+
+
+def check_file(storage: Storage, ref: FileRef) -> None:
+    """Refuses a file whose bytes are not those that the ledger names.
+
+    Page checksums cover the rows of a file but neither its footer nor its page headers; this covers
+    all of it, and files that are not Parquet.
+
+    Raises:
+        OSError: It is missing or has changed.
+    """
+    try:
+        found = storage.sha256(ref.path)
+    except FileNotFoundError as error:
+        raise OSError(f"{ref.path} is missing; {_RESTORE}") from error
+    if found != ref.sha256:
+        raise OSError(f"{ref.path} is not what was committed (its sha256 differs); {_RESTORE}")
+
+
+@contextmanager
+def _opened(storage: Storage, ref: FileRef) -> Iterator[Any]:
+    """Opens a committed file; says which it is when Arrow cannot read it."""
+    with storage.open(ref.path) as file:
+        try:
+            yield file
+        except (pa.ArrowInvalid, OSError) as error:
+            raise OSError(
+                f"{ref.path} cannot be read ({error}): it is not what was committed; `tokenmill "
+                "audit` names all that is damaged"
+            ) from error
 
 
 def batch_of(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:

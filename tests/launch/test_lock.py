@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 
 from pipelines.cli import build_app
 from pipelines.launch import lock as lock_module
-from pipelines.launch.lock import folder_hash, verify_launch
+from pipelines.launch.lock import folder_hash, plan_sha256, verify_launch
+from pipelines.workspace.ledger import Entry, FileRef
+from pipelines.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,58 @@ def test_a_launch_may_stand_elsewhere_and_be_called_anything(folder: Path, tmp_p
     shutil.move(folder, tmp_path / "mine")
     root = str(tmp_path / "w")
     assert verify_launch(str(tmp_path / "mine"), root) == []
+
+
+def test_a_launch_elsewhere_knows_its_workspace(tmp_path: Path) -> None:
+    root, output = tmp_path / "a w", tmp_path / "out"
+    write_tiny(root, output=output)
+    assert verify_launch(str(output)) == []
+    flip(root / "shards/a0.bin")
+    assert [d.what for d in verify_launch(str(output))] == ["shards/a0.bin"]
+    flip(root / "shards/a0.bin")
+    root.rename(tmp_path / "moved")
+    (difference,) = verify_launch(str(output))
+    assert str(difference) == (
+        f"shards: found none of 14 files in {root}, expected the workspace or a copy of it there; "
+        "say where it is: --shards WORKSPACE"
+    )
+    assert verify_launch(str(output), str(tmp_path / "moved")) == []
+
+
+def test_what_is_found_is_compared_where_all_shards_are_gone(folder: Path) -> None:
+    shutil.rmtree(folder.parents[1] / "shards")
+    flip(folder.parents[1] / PLAN)
+    flip(folder / "1-general.args")
+    assert [d.what for d in verify_launch(str(folder))] == ["1-general.args", "shards", PLAN]
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> tuple[Workspace, Path]:
+    """A workspace whose ledger holds one plan; gives the path of its plan.json too."""
+    workspace = Workspace.create(str(tmp_path / "planned"))
+    path = "mixtures/my@mix@01234567/plan.json"
+    data = b'{"seed": 7}'
+    workspace.storage.create(path, data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    ref = FileRef(kind="plan", path=path, sha256=sha256, bytes=len(data), rows=0)
+    entry = Entry(job="mix", fp="01234567", source="my@mix", part=0, files=(ref,), counts={})
+    workspace.ledger.commit(entry)
+    return workspace, Path(workspace.storage.path(path))
+
+
+def test_the_hash_of_a_plan_is_that_of_the_ledger(planned: tuple[Workspace, Path]) -> None:
+    workspace, path = planned
+    folder = "mixtures/my@mix@01234567"
+    assert plan_sha256(workspace, folder) == hashlib.sha256(path.read_bytes()).hexdigest()
+    flip(path)
+    with pytest.raises(LookupError, match=r"my@mix@01234567/plan\.json: found sha256 .*, expected"):
+        plan_sha256(workspace, folder)
+    cut(path)
+    with pytest.raises(LookupError, match=r"plan\.json: found 9 bytes, expected 11 by the ledger"):
+        plan_sha256(workspace, folder)
+    remove(path)
+    with pytest.raises(LookupError, match=r"plan\.json: found no file"):
+        plan_sha256(workspace, folder)
 
 
 def test_a_folder_without_a_lock_is_told(tmp_path: Path) -> None:

@@ -80,7 +80,15 @@ REFUSED = [
     ({"training": {"warm_up": 5}}, r"training\.warm_up: unknown key.*'warmup_steps'"),
     ({"training": {"end_lr": 1e-3}}, r"end_lr: found 0\.001 with peak_lr 0\.0003"),
     ({"training": {"peak_lr": float("nan")}}, r"training\.peak_lr: found nan; allowed: a learning"),
-    ({"base": "qwen3-7b"}, r"found model 'qwen3-7b'; did you mean qwen3-"),
+    ({"base": "qwen3-7b"}, r"base: found 'qwen3-7b'; did you mean 'qwen3-.* name one of them"),
+    ({"base": 8}, r"base: found 8; allowed: qwen3-0\.6b"),
+    ({"num_layers": 10_001}, r"num_layers: found 10001; allowed: a whole number from 1 to 10,000;"),
+    ({"num_layers": 10**20 - 1}, r"num_layers: found 9{20}; allowed: a whole number from 1 to 10"),
+    ({"hidden_size": 2**31}, r"found 2147483648; allowed: a whole number from 1 to 2,147,483,647;"),
+    ({"kv_channels": 2**31}, r"kv_channels: .* an even number from 2 to 2,147,483,647"),
+    ({"training": {"warmup_steps": 2**31}}, r"warmup_steps: found .* from 0 to 2,147,483,647"),
+    ({"training": {"micro_batch_size": 2**31}}, r"micro_batch_size: .* from 1 to 2,147,483,647"),
+    ({"training": {"global_batch_tokens": "3G"}}, r"global_batch_tokens: .* at most 2,147,483,647"),
 ]
 
 
@@ -92,6 +100,16 @@ def test_a_mistake_is_told_with_file_key_found_and_allowed(
     with pytest.raises(ValueError, match=told) as caught:
         load_model(path)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_an_unknown_base_is_the_only_complaint(tmp_path: Path) -> None:
+    path = write(tmp_path, base="qwen3")
+    with pytest.raises(ValueError, match="base: found 'qwen3'; did you mean") as caught:
+        load_model(path)
+    assert len(str(caught.value).splitlines()) == 1
+    assert "missing" not in str(caught.value)
+    assert load_model(write(tmp_path, base="Qwen3-8B")).hidden_size == 4096, "in either case"
+    assert load_model(write(tmp_path, **TINY, base=None)).hidden_size == 256
 
 
 def test_a_missing_key_and_a_missing_file_are_told(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ SRUN = """#!/usr/bin/env bash
 while [ "${1:0:2}" = -- ]; do shift; done
 SLURM_NODEID=1 exec "$@"
 """
+# More than a pipe holds: a reader that stops at the first line would end it by a signal.
 SCONTROL = """#!/usr/bin/env bash
-printf 'node7\\nnode8\\n'
+printf 'node%s\\n' $(seq 7 20000)
 """
 KUBECTL = """#!/usr/bin/env bash
 echo "$*" >> "$CALLED"
@@ -114,6 +115,25 @@ def test_a_slurm_node_runs_the_stage_script_with_its_rank(folder: Path, tmp_path
     assert words[-2:] == ["--log-interval", "1"]
 
 
+def test_folders_with_blanks_reach_the_script_of_a_node(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "o p" / "a launch"
+    write_tiny(tmp_path / "work space", output=output)
+    assert run(folder, output / "submit.sh")[0] == 0
+    status, told, calls = run(
+        folder,
+        output / "1-general.sbatch",
+        "--dry-run",
+        SLURM_SUBMIT_DIR=str(output),
+        SLURM_JOB_NODELIST="node[7-8]",
+        SLURM_JOB_ID="123456",
+        SLURM_JOB_NUM_NODES="2",
+    )
+    assert status == 0, told
+    assert calls[0] == f"{output} --parsable 1-general.sbatch"
+    words = shlex.split(told)
+    assert words[words.index("--save") + 1] == f"{output}/checkpoints/general"
+
+
 def test_a_batch_file_asks_for_the_nodes_of_its_model(tmp_path: Path) -> None:
     launch, _ = write_tiny(tmp_path / "w", "qwen3-235b-a22b")
     lines = launch.files["1-general.sbatch"].decode().splitlines()
@@ -178,6 +198,16 @@ def test_a_manifest_is_a_headless_service_and_an_indexed_job(folder: Path) -> No
         assert env["SHARDS"] == "/data"
         assert container["resources"]["limits"]["nvidia.com/gpu"] == int(env["GPUS"])
         assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "disk"
+
+
+def test_paths_in_manifests_may_hold_anything(folder: Path) -> None:
+    mount, launch = "/my data|it's & \\1", "/my data/a launch's"
+    job = manifests(folder, MOUNT=mount, LAUNCH=launch)[1]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    env = {e["name"]: e.get("value") for e in container["env"]}
+    assert container["command"] == ["bash", f"{launch}/1-general.sh"]
+    assert (env["SHARDS"], env["CHECKPOINTS"]) == (mount, f"{mount}/checkpoints")
+    assert container["volumeMounts"][0]["mountPath"] == mount
 
 
 def test_names_of_kubernetes_are_labels_that_pods_can_carry(tmp_path: Path) -> None:

@@ -168,8 +168,41 @@ def test_cut_and_missing_shards_stop_a_script(folder: Path) -> None:
     (shards / "a1.idx").unlink()
     ended, words = run(folder / "1-general.sh")
     assert (ended.returncode, words) == (2, [])
-    assert "v0.bin: 900 bytes were written, found 2" in ended.stderr
-    assert "2 shards are missing or cut" in ended.stderr
+    (index_bytes,) = {
+        line.split()[1]
+        for line in (folder / "1-general.shards").read_text().splitlines()
+        if line.endswith(" shards/a1")
+    }
+    assert int(index_bytes) == (shards / "a0.idx").stat().st_size, "a0 has as many documents"
+    first, second, last = ended.stderr.splitlines()
+    assert first == f"error: {shards}/a1.idx: {index_bytes} bytes were written, found no file"
+    assert second == f"error: {shards}/v0.bin: 900 bytes were written, found 2"
+    assert "2 shards are missing or cut" in last
+    (shards / "a1.bin").unlink()
+    ended, _ = run(folder / "1-general.sh", "--dry-run")
+    assert "a1.bin: 2960 bytes were written, found no file" in ended.stderr
+    assert "2 shards are missing or cut" in ended.stderr, "a shard counts once"
+
+
+AWKWARD = ["with a blank", 'it\'s $HOME `x` "q"', "a&b|c\\d"]
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_a_launch_elsewhere_finds_its_workspace_by_any_path(name: str, tmp_path: Path) -> None:
+    root, output = tmp_path / name / "w", tmp_path / "o" / "p" / f"{name} out"
+    write_tiny(root, output=output)
+    ended, _ = run(output / "1-general.sh", "--verify")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    ended, _ = run(output / "1-general.sh", "--dry-run")
+    assert ended.returncode == 0, ended.stderr
+    assert after(shlex.split(ended.stdout), "--tokenizer-model") == f"{output}/tokenizer"
+    ended, words = run(output / "1-general.sh")
+    assert ended.returncode == 0, ended.stderr
+    blend = json.loads(Path(after(words, "--per-split-data-args-path")).read_text())
+    assert blend["train"] == [f"{root}/shards/a0", f"{root}/shards/a1"]
+    root.rename(tmp_path / "moved")
+    ended, _ = run(output / "1-general.sh", "--dry-run", SHARDS=str(tmp_path / "moved"))
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize("name", ["shards/a0.bin", "shards/v1.idx", "1-general.args", "lock.json"])

@@ -39,8 +39,10 @@ def write_shard(root: Path, prefix: str, lengths: list[int], eod: int) -> Shard:
     )
 
 
-def write_tiny(root: Path, model: str = "qwen3-0.6b") -> tuple[Launch, Path]:
-    """Shards, a plan and the files of a launch below `root`; gives the launch and its folder."""
+def write_tiny(
+    root: Path, model: str = "qwen3-0.6b", output: Path | None = None
+) -> tuple[Launch, Path]:
+    """Shards, a plan and the files of a launch below `root`, or in `output`; gives both."""
     root.mkdir(parents=True, exist_ok=True)
     train_tokenizer(["the tide clock in the harbour is wrong"] * 4, 400).save(
         str(root / "tokenizer.json")
@@ -88,8 +90,9 @@ def write_tiny(root: Path, model: str = "qwen3-0.6b") -> tuple[Launch, Path]:
             },
             "shards": {"small": "shards.small@0123456789abcdef"},
         },
+        shards_root=None if output is None else str(root),
     )
-    folder = root / launch.folder
+    folder = output or root / launch.folder
     for path, data in launch.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)

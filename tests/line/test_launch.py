@@ -138,7 +138,9 @@ def test_a_launch_elsewhere_names_the_workspace(done: RunResult) -> None:
     record = read_run_record(done.workspace)
     launch = make_launch(done.workspace, record, "qwen3-0.6b", elsewhere=True)
     root = done.workspace.storage.path("")
-    assert f': "${{SHARDS:={root}}}"' in launch.files["1-small-first.sh"].decode()
+    script = launch.files["1-small-first.sh"].decode()
+    assert f"root={shlex.quote(root)}\n" in script
+    assert ': "${SHARDS:=$root}"' in script
 
 
 @pytest.fixture

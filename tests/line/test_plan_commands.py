@@ -4,8 +4,10 @@ The plan is compared with what the run wrote, document by document: the commands
 shards were written by another job.
 """
 
+import dataclasses
 import json
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +32,14 @@ from pipelines.workspace.tracing import find_documents
 from pipelines.workspace.workspace import Workspace
 
 Write = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def done(done: RunResult, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """A copy, because further mixtures are planned in it."""
+    folder = tmp_path_factory.mktemp("planned") / "w"
+    shutil.copytree(done.workspace.url, folder)
+    return dataclasses.replace(done, workspace=Workspace.open(str(folder)))
 
 
 def run(*args: str) -> str:
@@ -134,6 +144,28 @@ def test_plan_fits_a_screen_and_is_ascii_where_it_is_not_a_terminal(
     assert f"{eng['drawn_tokens']:,}" in line.split()
 
 
+def test_the_legend_of_bars_stands_below_the_bars_of_documents(done: RunResult) -> None:
+    told = run("plan", done.workspace.url, "small")
+    legends = [place.start() for place in re.finditer("Bars of the tables below: # is ", told)]
+    documents = [p.start() for p in re.finditer(", with bars of documents\n", told)]
+    tables = [place.start() for place in re.finditer("^By source, in tokens", told, re.MULTILINE)]
+    assert documents[0] < legends[0] < tables[0]
+    assert len(legends) <= len(documents) == 2
+
+
+def test_plan_says_the_cap_on_synthetic_text(done: RunResult, tmp_path: Path, write: Write) -> None:
+    def edit(mixture: dict[str, Any]) -> None:
+        mixture["stages"][0]["synthetic"] = {"max_share": 0.25}
+
+    path = write("capped.yaml", edit)
+    first, second = planned(done, path, tmp_path)
+    assert first["synthetic"]["max_share"] == 0.25
+    assert first["synthetic"]["drawn_tokens"] == 0  # people wrote all of this corpus
+    assert second["synthetic"] is None
+    told = run("plan", done.workspace.url, path)
+    assert told.count("synthetic   at most 25 %; expected 0 %, drawn 0 %\n") == 1
+
+
 def test_plan_sums_the_rows_beyond_top(done: RunResult, tmp_path: Path) -> None:
     told = run("plan", done.workspace.url, "small", "--top", "2")
     _, second = planned(done, "small", tmp_path)
@@ -226,6 +258,32 @@ def test_diff_says_what_an_edit_changes(done: RunResult, tmp_path: Path, write: 
         assert f"{verb} {stage['total']['drawn_tokens']:,} tokens" in told
 
 
+def test_diff_always_says_expected_tokens_and_chance(
+    done: RunResult, tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit(mixture: dict[str, Any]) -> None:
+        mixture["stages"][1] |= {"group_by": "source", "shares": "natural", "weight": "num_tokens"}
+
+    one, other = write("one.yaml"), write("other.yaml", edit)
+    (_, before), (_, after) = planned(done, one, tmp_path), planned(done, other, tmp_path)
+    for width in (80, 100):
+        monkeypatch.setenv("COLUMNS", str(width))
+        told = run("diff", done.workspace.url, one, other).split("Stage second")[1]
+        (line,) = (line for line in told.splitlines() if line.startswith("tokens expected "))
+        expected = [f"{stage['total']['expected_tokens']:,.0f}" for stage in (before, after)]
+        assert line.split()[2:4] == expected
+        sigmas = [f"{stage['total']['sigma']:,.0f}" for stage in (before, after)]
+        assert f"by chance: 1 sigma is {sigmas[0]} before and {sigmas[1]} after." in told
+        assert "weight: none -> num_tokens\n" in told
+        assert "group_by differs, so the groups are others" in told
+        assert "the groups of this stage" not in told
+        assert max(map(len, told.splitlines())) <= width
+        assert "…" not in told
+        row = row_of(before, "language")["eng_Latn"], row_of(after, "language")["eng_Latn"]
+        both = [f"{one['expected_tokens']:,.0f}" for one in row]
+        assert (f" {both[0]} -> {both[1]} " in told) == (width == 100)
+
+
 def test_diff_json_holds_both_plans(done: RunResult, tmp_path: Path, write: Write) -> None:
     def edit(mixture: dict[str, Any]) -> None:
         mixture["seed"] = 8
@@ -274,6 +332,16 @@ def test_explain_puts_the_numbers_into_the_rule(done: RunResult) -> None:
     assert second.count("\n  draw ") == times
     assert "where       true   source = 'notes'   [source 'notes']" in second
     assert max(len(line) for line in told.splitlines()[2:] if "shards/" not in line) <= 100
+
+
+def test_explain_keeps_to_a_narrow_screen(done: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    id_ = document_maps(done, "second")[0]["id"].hex()
+    wide = run("explain", "draw", done.workspace.url, id_)
+    monkeypatch.setenv("COLUMNS", "64")
+    told = run("explain", "draw", done.workspace.url, id_)
+    lines = [line for line in told.splitlines()[2:] if "shards/" not in line]
+    assert 50 < max(map(len, lines)) <= 64
+    assert told.split() == wide.split()
 
 
 def test_explain_names_the_condition_that_is_false(done: RunResult, write: Write) -> None:

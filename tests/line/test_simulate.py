@@ -4,6 +4,7 @@ The blend is drawn anew here by Megatron's plain loop, from sizes and contents t
 from the previews of the parts.
 """
 
+import dataclasses
 import re
 import shutil
 from copy import deepcopy
@@ -35,6 +36,14 @@ BUCKETS = [
     {"name": "middle", "min": 55, "max": 70, "share": 2},
     {"name": "long", "min": 70, "max": 500, "share": 1},
 ]
+
+
+@pytest.fixture(scope="module")
+def done(done: RunResult, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """A copy, because further mixtures are planned in it."""
+    folder = tmp_path_factory.mktemp("planned") / "w"
+    shutil.copytree(done.workspace.url, folder)
+    return dataclasses.replace(done, workspace=Workspace.open(str(folder)))
 
 
 def run(*args: str) -> str:

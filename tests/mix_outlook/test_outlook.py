@@ -8,9 +8,11 @@ import pytest
 from mixtures.solve import solve
 from mixtures.spec import LengthBucket, Stage
 from mixtures.tallies import TALLY
-from pipelines.commands.screen import bar, epochs, signed
+from mixtures.weighting import SyntheticCaps
+from pipelines.commands.plan import _synthetic
+from pipelines.commands.screen import Bar, Sheet, bar, epochs, signed, wrapped
 from pipelines.mix.comparison import Setting, compare
-from pipelines.mix.outlook import REST, Row, StageOutlook, folded, outlook_of
+from pipelines.mix.outlook import REST, Row, StageOutlook, Synthetic, folded, outlook_of
 from pipelines.mix.pins import Pins
 from pipelines.mix.plan import Plan, Unit
 from pipelines.mix.preview import PREVIEW
@@ -218,6 +220,93 @@ def test_changes_of_rows_come_largest_first() -> None:
     assert told == [("deu", 300, 200), ("fra", 0, 100), ("eng", 200, 230)]
 
 
+def test_the_change_of_expected_tokens_comes_first() -> None:
+    rows = [dict(row) for row in PREVIEW_ROWS]
+    for row in rows:
+        if (row["dimension"], row["value"], row["bucket"]) == ("group", "eng", 0):
+            row["expected_tokens"] = 40.0
+        if (row["dimension"], row["value"], row["bucket"]) == ("group", "deu", 1):
+            row["drawn_tokens"] += 90
+            row["expected_tokens"] = 0.3  # less than a token is the rounding of sums
+    (change,) = compare(plan_of(), plan_of(rows=rows)).stages
+    (groups,) = change.dimensions
+    told = [(row.value, row.expected_change, row.change) for row in groups.rows]
+    assert told == [("eng", 40, 0), ("deu", 0, 90)]
+
+
+def test_groups_of_another_meaning_are_not_compared() -> None:
+    rows = [dict(row) for row in PREVIEW_ROWS]
+    for row in rows:
+        row["drawn_tokens"] += 1
+    after = plan_of(rows=rows)
+    spaced, other = ({"group_by": by} for by in (" language ", "source"))
+    for update, differ in ((spaced, False), (other, True)):
+        object.__setattr__(after, "stages", {"first": STAGE.model_copy(update=update)})
+        (change,) = compare(plan_of(), after).stages
+        assert change.groups_differ is differ
+        assert ("group" in [one.name for one in change.dimensions]) is not differ
+        assert "topic" in [one.name for one in change.dimensions]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "keys"),
+    [
+        ("num_tokens", None, ["weight"]),
+        ("num_tokens", "quality_score", ["weight"]),
+        ("num_tokens", {"quality_curve": {"score": "s", "drop": 0.4}}, ["weight"]),
+        (
+            {"quality_curve": {"score": "s", "drop": 0.2}},
+            {"quality_curve": {"score": "s", "drop": 0.4}},
+            ["weight.quality_curve.drop"],
+        ),
+    ],
+)
+def test_another_method_of_weighting_is_one_edit(
+    before: object, after: object, keys: list[str]
+) -> None:
+    plans = [plan_of(), plan_of()]
+    for plan, weight in zip(plans, (before, after), strict=True):
+        stage = Stage.model_validate({**STAGE.model_dump(), "weight": weight})
+        object.__setattr__(plan, "stages", {"first": stage})
+    (change,) = compare(*plans).stages
+    assert [one.key for one in change.settings] == keys
+
+
+CAPPED_ROWS = [
+    preview_row("all", "", 0, documents=9, tokens=900, drawn_tokens=500,
+                expected_tokens=400.0, variance=125.0),
+    preview_row("depth", "0", 0, documents=5, tokens=500, drawn_tokens=200,
+                expected_tokens=200.0, variance=20.0),
+    preview_row("depth", "null", 0, documents=1, tokens=100, drawn_tokens=100,
+                expected_tokens=100.0, variance=5.0),
+    preview_row("depth", "1", 0, documents=2, tokens=200, drawn_tokens=150,
+                expected_tokens=70.0, variance=64.0),
+    preview_row("depth", "2", 0, documents=1, tokens=100, drawn_tokens=50,
+                expected_tokens=30.0, variance=36.0),
+]  # fmt: skip
+
+
+def test_synthetic_tokens_beside_their_cap() -> None:
+    def told(max_share: float | None) -> Synthetic | None:
+        stage = STAGE.model_copy(update={"synthetic": SyntheticCaps(max_share=max_share)})
+        return outlook_of(plan_of(stage, CAPPED_ROWS)).stages[0].synthetic
+
+    assert told(None) is None
+    found, other = told(0.25), told(0.4)
+    assert found is not None
+    assert other is not None
+    assert (found.max_share, found.expected_tokens, found.drawn_tokens) == (0.25, 100.0, 200)
+    assert (found.expected_share, found.drawn_share) == (0.25, 0.4)
+    # 200 of 500 are 75 more than a quarter; var = 0.75^2 * 100 + 0.25^2 * 25
+    assert found.above_in_sigma == pytest.approx(75 / (56.25 + 1.5625) ** 0.5)
+    assert _synthetic(found) == (
+        "at most 25 %; expected 25.0 %, drawn 40.0 % (9.9 sigma above: the cap holds for expected "
+        "draws)"
+    )
+    assert other.above_in_sigma is None
+    assert _synthetic(other) == "at most 40 %; expected 25.0 %, drawn 40.0 %"
+
+
 @pytest.mark.parametrize(
     ("part", "before", "blocks", "told"),
     [
@@ -234,6 +323,64 @@ def test_changes_of_rows_come_largest_first() -> None:
 )
 def test_bars(part: float, before: float, blocks: bool, told: str) -> None:
     assert bar(part, 1.0, before=before, width=4, blocks=blocks) == told
+
+
+NUMBERS = ("2,192,851", "0.32 %", "1,267,628", "30 %", "< 0.01")
+
+
+def sheet() -> Sheet:
+    found = Sheet(["", "eligible", "share", "drawn", "share", "", "epochs"], spare=[4, 2])
+    name = "case when language = 'eng' then 1 end"
+    found.add_row(name, *NUMBERS[:4], Bar(0.3, 0.6, 0.6), NUMBERS[4])
+    return found
+
+
+@pytest.mark.parametrize("width", [48, 60, 70, 80, 100])
+def test_a_table_fits_without_a_number_cut(width: int) -> None:
+    lines = sheet().lines(width, blocks=False)
+    assert max(map(len, lines)) <= width
+    for number, column in zip(NUMBERS, (1, 2, 3, 4, 6), strict=True):
+        assert (number in lines[1]) == (column in sheet().fit(width))
+    assert all(number in lines[1] for number in (NUMBERS[0], NUMBERS[2], NUMBERS[4]))
+
+
+def test_what_a_narrow_table_gives_up_first() -> None:
+    fits = {width: sheet().fit(width) for width in range(40, 101)}
+    assert fits[100][5] == 14
+    assert 4 <= fits[78][5] < 14
+    shown = [tuple(fits[width]) for width in range(100, 39, -1)]
+    assert list(dict.fromkeys(shown)) == [
+        (0, 1, 2, 3, 4, 5, 6),
+        (0, 1, 2, 3, 4, 6),
+        (0, 1, 2, 3, 6),
+        (0, 1, 3, 6),
+    ]
+    assert all(fit[0] == 26 for width, fit in fits.items() if width >= 80)
+    assert fits[40][0] == 10  # what is left beside three numbers
+    assert sheet().has_bars(100)
+    assert not sheet().has_bars(60)
+
+
+def test_names_are_cut_by_the_width_that_a_screen_gives_them() -> None:
+    table = Sheet(["", "tokens"])
+    table.add_row("港の時計は十五分進んでいるが", "12")
+    (_, line) = table.lines(18, blocks=False)
+    assert line == "港の時計…       12"
+
+
+def test_a_number_wider_than_the_screen_stays_whole() -> None:
+    table = Sheet(["", "tokens"])
+    table.add_row("a", "1,234,567,890")
+    assert table.lines(8, blocks=False)[1].endswith("1,234,567,890")
+    with pytest.raises(ValueError, match="found 1 cells; allowed: 2"):
+        table.add_row("a")
+
+
+def test_wrapped_lines_keep_words_whole() -> None:
+    assert wrapped("one two threefourfive", 8, indent=2).split() == "one two threefourfive".split()
+    assert wrapped("aaaa bbbb cccc dddd eeee ffff", 20, indent=0) == (
+        "aaaa bbbb cccc dddd\neeee ffff"
+    )
 
 
 def test_small_numbers_do_not_look_like_none() -> None:

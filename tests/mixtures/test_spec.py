@@ -17,6 +17,7 @@ from mixtures.spec import (
     json_schema,
     load_mixture,
 )
+from mixtures.strict_yaml import read_yaml
 
 GOOD = """
 name: general_4k
@@ -149,6 +150,49 @@ stages:
     assert (other.name, other.tokens, other.max_epochs) == ("other", 5000, 2)
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("1e-12", 1e-12),
+        ("1e12", 1e12),
+        ("4E9", 4e9),
+        ("-2e+3", -2000.0),
+        ("+.5e1", 5.0),
+        ("1.e2", 100.0),
+        ("1.5e3", 1500.0),
+        ("1.5", 1.5),
+        ("12", 12),
+        ("1e3x", "1e3x"),
+        ("1e", "1e"),
+        ("e5", "e5"),
+        ("1e5e5", "1e5e5"),
+        ("0b3e1-4e9", "0b3e1-4e9"),
+        ("1_0e5", "1_0e5"),
+        ("٣e5", "٣e5"),
+        ("'1e5'", "1e5"),
+        ("no", "no"),
+        ("true", True),
+    ],
+)
+def test_scalars_are_read_by_yaml_1_2(tmp_path: Path, written: str, read: object) -> None:
+    found = read_yaml(write(tmp_path, f"a: {written}\n1e3: [{written}]\n"))
+    assert found == {"a": read, "1e3": [read]}
+    assert type(found["a"]) is type(read)
+
+
+def test_numbers_without_a_dot_are_taken_in_a_mixture(tmp_path: Path) -> None:
+    text = GOOD.replace("eng_Latn: 3", "eng_Latn: 1e-12").replace("2M", "4e9")
+    (stage,) = load_mixture(write(tmp_path, text)).stages
+    assert stage.tokens == 4_000_000_000
+    assert stage.shares == {"eng_Latn": 1e-12, "no": 1.5, "null": 1, "*": 2}
+
+
+@pytest.mark.parametrize("deep", ["[" * 5000, "[" * 5000 + "]" * 5000, "{a: " * 5000 + "}" * 5000])
+def test_deep_nesting_is_refused_with_the_name_of_the_file(tmp_path: Path, deep: str) -> None:
+    text = message(tmp_path, f"name: {deep}\n")
+    assert text.startswith(f"{tmp_path / 'mix.yaml'}: lists or mappings inside one another")
+
+
 def test_mixture_without_stages_is_refused(tmp_path: Path) -> None:
     assert "stages: found no stage" in message(tmp_path, "name: a\nseed: 0\nstages: []\n")
 
@@ -172,6 +216,11 @@ def test_stages_with_one_name_are_refused() -> None:
         ("0.001K", 1),
         ("max", "max"),
         ("one_epoch", "one_epoch"),
+        ("MAX", "max"),
+        ("max ", "max"),
+        (" One_Epoch", "one_epoch"),
+        (4e9, 4_000_000_000),
+        ("4e9", 4_000_000_000),
     ],
 )
 def test_budget_is_parsed(written: object, tokens: int | str) -> None:
@@ -179,7 +228,29 @@ def test_budget_is_parsed(written: object, tokens: int | str) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "M", "-2M", "0", 0, -1, 2.5, True, None, "1.5", "2MB", "٣M", "inf", "0.0001K"]
+    "written",
+    [
+        "",
+        "M",
+        "-2M",
+        "0",
+        0,
+        -1,
+        2.5,
+        True,
+        None,
+        "1.5",
+        "2MB",
+        "٣M",
+        "inf",
+        "0.0001K",
+        "m ax",
+        "1e-3",
+        "e9",
+        -4e9,
+        float("inf"),
+        float("nan"),
+    ],
 )
 def test_wrong_budget_is_refused(written: object) -> None:
     with pytest.raises(MixtureError, match="allowed: a whole number of tokens above 0"):

@@ -17,6 +17,11 @@ STAGES = [
     {"name": f"{packing}-{shuffle}", "packing": packing, "shuffle": shuffle, **STAGE}
     for packing in PACKINGS
     for shuffle in SHUFFLES
+] + [
+    # Sequences of several documents, so that draws of one could meet.
+    {**STAGE, "name": f"wide-{shuffle}", "packing": "best_fit", "shuffle": shuffle}
+    | {"sequence_length": 120}
+    for shuffle in SHUFFLES
 ]
 
 Write = Callable[[Workspace, str], tuple[Plan, list[ShardsJob]]]

@@ -16,14 +16,17 @@ TOKENIZER = str(ROOT / "examples" / "tokenizer")
 
 def test_padding_is_what_is_written_beyond_the_documents() -> None:
     lengths = np.array([6, 5, 4, 3, 20], np.int64)  # of 8: 6 | 5+3 | 4 | 7 | 7 | 6
-    row = packing_evaluation._packed("by hand", lengths, 8)
+    row = packing_evaluation._packed("by hand", lengths, np.ones_like(lengths), 8)
     assert (row.count, row.cut) == (5, 1)
     assert row.padding == pytest.approx(1 - 38 / 48)
+    twice = packing_evaluation._packed("by hand", lengths, np.array([1, 1, 2, 1, 1]), 8)
+    assert (twice.count, twice.cut) == (6, 1)  # 4 and 4 do not meet: one more sequence
+    assert twice.padding == pytest.approx(1 - 42 / 56)
 
 
 def test_long_documents_give_three_quarters_of_the_long_stage() -> None:
     real = np.array([2_000, 5_000, 9_000, 13_000, 18_000, 30_000, 90_000], np.int64)
-    stage = packing_evaluation._long_stage(real)
+    stage = np.repeat(*packing_evaluation._long_stage(real))
     assert sorted(set(stage.tolist())) == [5_000, 9_000, 13_000, 18_000, 30_000]
     assert stage[stage > 16_384].sum() / stage.sum() == pytest.approx(0.75, abs=0.1)
 

@@ -251,3 +251,21 @@ def test_recount_finds_pieces_that_are_missing(written: Written, tmp_path: Path)
 
     found = faults_after(written, "mds", "best_fit-part", tmp_path, "map", change)
     assert any("pieces of a draw are missing or doubled" in fault for fault in found)
+
+
+def test_recount_finds_a_document_twice_in_a_sequence(written: Written, tmp_path: Path) -> None:
+    named = []
+
+    def change(path: Path, entry: Entry) -> None:
+        table = pq.read_table(path)
+        row = table.column("row").to_pylist()  # where one sequence holds two documents
+        again = next(n for n in range(1, len(row)) if row[n] == row[n - 1])
+        ids = table.column("id").to_pylist()
+        ids[again] = ids[again - 1]
+        named.append(f"sequence {row[again]} holds document {ids[again].hex()} twice")
+        position = table.column_names.index("id")
+        column = pa.array(ids, table.schema.field(position).type)
+        pq.write_table(table.set_column(position, table.schema.field(position), column), path)
+
+    found = faults_after(written, "mds", "wide-part", tmp_path, "map", change)
+    assert any(fault.endswith(named[0]) and ".map." in fault for fault in found)

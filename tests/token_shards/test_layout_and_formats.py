@@ -238,3 +238,36 @@ def test_writers_take_megatron_ids_of_the_disk_dtype_only() -> None:
     writer = open_writer("megatron", files, np.int32, np.array([1], np.int64))
     with pytest.raises(ValueError, match=r"ids are uint16\[1\]"):
         writer.add(np.zeros(1, np.uint16), np.array([1], np.int64), pa.table({}))
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=10),
+    copies=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+def test_no_packed_sequence_holds_a_document_twice(
+    lengths: list[int], copies: int, seed: int
+) -> None:
+    store = documents(lengths)
+    order = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(lengths)), copies))
+    layout = layout_of(store, order.tolist(), pack=True)
+    mapped = layout.document_map(keys_of(store)).to_pylist()
+    places = [(row["row"], row["id"]) for row in mapped]
+    assert len(set(places)) == len(places)
+    cut = [pieces(n, LENGTH) for n in lengths]
+    assert len(mapped) == copies * sum(len(one) for one in cut)
+    assert layout.lengths.sum() == copies * sum(lengths)
+    # The same where every draw is a document of its own, as after the global shuffle.
+    singly = documents([lengths[row] for row in order])
+    draws = np.array([order[:place].tolist().count(row) for place, row in enumerate(order)])
+    dealt = packed(
+        np.arange(len(order)),
+        draws.astype(np.int32),
+        np.concatenate([cut[row] for row in order]),
+        np.array([len(cut[row]) for row in order], np.int64),
+        LENGTH,
+        order,
+    )
+    assert np.array_equal(order[dealt.documents], layout.documents)
+    assert np.array_equal(dealt.sequences, layout.sequences)
+    assert np.array_equal(dealt.lengths, singly.take(dealt.offsets, dealt.ranges)[1])

@@ -122,11 +122,57 @@ def test_best_fit_of_many_documents_pads_less_than_a_hundredth() -> None:
     assert least <= bins.max() + 1 <= 1.01 * least
 
 
+def test_copies_by_hand() -> None:
+    lengths = np.array([3, 3, 3, 1, 1], np.int64)
+    assert best_fit(lengths, 10).tolist() == [0, 0, 0, 0, 1]
+    documents = np.array([7, 7, 7, 2, 2], np.int64)
+    assert best_fit(lengths, 10, documents).tolist() == [0, 1, 2, 2, 1]
+
+
+@given(
+    documents=st.lists(st.tuples(st.integers(1, 250), st.integers(1, 5)), min_size=1, max_size=25),
+    seed=st.integers(0, 99),
+    late=st.booleans(),
+)
+def test_no_bin_holds_two_pieces_of_a_document(
+    documents: list[tuple[int, int]], seed: int, late: bool
+) -> None:
+    rows, lengths = [], []
+    for row, (num_tokens, copies) in enumerate(documents):
+        cut = cut_at_breaks(num_tokens, 64, lambda first, last, _: last if late else first)
+        rows += [row] * (copies * len(cut))
+        lengths += cut.tolist() * copies
+    order = np.random.default_rng(seed).permutation(len(rows))
+    shuffled, same = np.array(lengths, np.int64)[order], np.array(rows, np.int64)[order]
+    bins = best_fit(shuffled, 64, same)
+    assert sorted(set(bins.tolist())) == list(range(int(bins.max()) + 1))
+    assert rooms(shuffled, bins, 64)[0] >= 0
+    pairs = list(zip(bins.tolist(), same.tolist(), strict=True))
+    assert len(set(pairs)) == len(pairs)
+
+
+@given(lengths=st.lists(st.integers(1, 16), min_size=1, max_size=60))
+def test_documents_that_come_once_are_packed_as_without_numbers(lengths: list[int]) -> None:
+    given_lengths = np.array(lengths, np.int64)
+    numbers = np.arange(len(lengths), dtype=np.int64)[::-1].copy()
+    assert np.array_equal(best_fit(given_lengths, 16, numbers), best_fit(given_lengths, 16))
+
+
+def test_copies_cost_next_to_no_padding_where_there_are_many_documents() -> None:
+    rng = np.random.default_rng(5)
+    once = np.clip(rng.lognormal(6.5, 1.2, 30_000), 1, 4096).astype(np.int64)
+    rows = np.repeat(np.arange(len(once)), rng.integers(1, 5, len(once)))
+    bins = best_fit(once[rows], 4096, rows)
+    assert bins.max() <= 1.001 * best_fit(once[rows], 4096).max()
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="lengths go from 1 to 5; a bin of 4 tokens takes"):
         best_fit(np.array([1, 5], np.int64), 4)
     with pytest.raises(ValueError, match=r"lengths are int32\[1\]"):
         best_fit(np.array([1], np.int32), 4)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"documents are int64\[2\]; best_fit takes one int64 for"):
+        best_fit(np.array([1], np.int64), 4, np.array([0, 1]))
     with pytest.raises(ValueError, match="document 0 has 0 tokens; it has at least its EOD"):
         pieces(0, 4)
     with pytest.raises(ValueError, match="sequence_length is 1"):

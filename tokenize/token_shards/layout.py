@@ -106,11 +106,12 @@ def packed(
     piece_lengths: npt.NDArray[np.int64],
     piece_counts: npt.NDArray[np.int64],
     sequence_length: int,
+    same: npt.NDArray[np.int64] | None = None,
 ) -> Layout:
-    """Pieces packed into sequences by best fit.
+    """Pieces packed into sequences by best fit, none with two draws or pieces of a document.
 
-    A sequence takes the place of the piece that was put into it first, the longest: for the place
-    of a draw says nothing of its length, sequences of many short documents are spread like others.
+    A sequence takes the place of its longest piece: for the place of a draw says nothing of its
+    length, sequences of many short documents are spread like others.
     In a sequence, pieces stand in the order of their draws, but one that does not end its document
     stands last (see `packing`).
 
@@ -120,20 +121,23 @@ def packed(
         piece_lengths: int64[num_ranges], tokens of the pieces of all documents.
         piece_counts: int64[num_documents], pieces of each.
         sequence_length: Tokens of a sequence.
+        same: int64[num_documents], a number from 0 that documents share which are draws of one,
+            where draws were dealt out singly. Without it, every document is another one.
     """
     first_ranges = np.cumsum(piece_counts, dtype=np.int64) - piece_counts
     counts = piece_counts[documents]
     draw = np.repeat(np.arange(len(documents), dtype=np.int64), counts)
     piece = np.arange(len(draw), dtype=np.int64) - (np.cumsum(counts) - counts)[draw]
-    ranges = first_ranges[documents[draw]] + piece
+    rows = documents[draw]
+    ranges = first_ranges[rows] + piece
     lengths = piece_lengths[ranges]
-    bins = best_fit(lengths, sequence_length)
+    bins = best_fit(lengths, sequence_length, rows if same is None else same[rows])
     goes_on = piece < counts[draw] - 1
     order = np.lexsort((np.arange(len(bins)), goes_on, _places(bins, lengths)[bins]))
     ranked = bins[order]
     sequences = np.cumsum(np.concatenate([[0], ranked[1:] != ranked[:-1]])[: len(ranked)])
     return Layout(
-        documents=documents[draw][order],
+        documents=rows[order],
         draws=draws[draw][order],
         pieces=piece[order].astype(np.int32),
         ranges=ranges[order],
@@ -145,7 +149,7 @@ def packed(
 
 
 def _places(bins: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """int64[num_bins]: position of the piece that opened each bin."""
+    """int64[num_bins]: position of the longest piece of each bin, of equal ones the first."""
     order = np.argsort(-lengths, kind="stable")
     _, opened = np.unique(bins[order], return_index=True)
     return order[opened].astype(np.int64)
