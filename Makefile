@@ -1,5 +1,5 @@
 # The two commands of a newcomer: make demo, make test.
-.PHONY: demo test setup check bench clean
+.PHONY: demo test walkthrough setup check bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,7 +24,11 @@ demo: $(READY)
 	$(BIN)/tokenmill demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --ignore=tests/test_walkthrough.py
+
+# Types every command of the documents: two minutes of whole runs.
+walkthrough: $(READY)
+	$(BIN)/python -m pytest -q tests/test_walkthrough.py
 
 check: $(READY)
 	$(BIN)/ruff check .

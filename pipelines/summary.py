@@ -207,8 +207,9 @@ def _print_held_out(console: Console, result: RunResult) -> None:
                     sum(entry.counts[name] for entry in entries) for name in ("documents", "tokens")
                 )
                 console.print(
-                    f"validation: {plan.mixture}/{stage} holds {documents:,} documents "
-                    f"({tokens:,} tokens) apart, in {stage}/validation/",
+                    f"validation: {plan.mixture}/{stage} holds {documents:,} "
+                    f"{'document' if documents == 1 else 'documents'} ({tokens:,} tokens) apart, "
+                    f"in {stage}/validation/",
                     highlight=False,
                 )
 
