@@ -25,7 +25,7 @@ from mixtures.errors import MixtureError
 from mixtures.solve import CELLS, DRAWS, StagePlan
 from mixtures.spec import Mixture, Stage
 from pipelines.mix.judge import TRAIN, VALIDATION, Judged
-from pipelines.mix.pins import Pins
+from pipelines.mix.pins import Pins, pin
 from pipelines.mix.preview import ALL, combine_previews, few_values, preview_generation, split_draws
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PartKey, entry_of
@@ -254,6 +254,28 @@ def read_plan(workspace: Workspace, folder: str) -> Plan:
         replacement_tokens=raw["replacement_tokens"],
         preview=read_table(workspace.storage, entry.file("preview")),
     )
+
+
+def refuse_changed_parts(workspace: Workspace, plan: Plan) -> None:
+    """Refuses a plan whose parts are no longer those that it was made from.
+
+    Raises:
+        ValueError: The ledger names other files.
+        LookupError: It lacks some.
+    """
+    sources = plan.pins.sources
+    now = pin(
+        workspace,
+        {name: pins.documents for name, pins in sources.items()},
+        {name: pins.labels for name, pins in sources.items()},
+        {name: pins.parts for name, pins in sources.items()},
+    )
+    if now.contents != plan.pins.contents:
+        raise ValueError(
+            f"plan {plan.folder.removeprefix('mixtures/')} was made from other contents of its "
+            "parts than the ledger names now: they have changed since, and its shards would not "
+            "be what it says; run the corpus again to plan anew"
+        )
 
 
 def part_preview(workspace: Workspace, plan: Plan, source: str, part: int) -> pa.Table:

@@ -28,6 +28,7 @@ from pipelines.mix.plan import (
     publish_table,
     read_plan,
     read_previews,
+    refuse_changed_parts,
     sum_reasons,
     units_of_stage,
 )
@@ -221,7 +222,7 @@ def open_plan(
     own = record.mixtures.get(mixture)
     planned = read_plan(workspace, own) if own is not None else None
     if planned is not None:
-        _check_pins(workspace, planned)
+        refuse_changed_parts(workspace, planned)
         if tokens is None:
             return workspace, record, planned
     _check_tokenizer(record)
@@ -276,24 +277,4 @@ def _check_tokenizer(record: RunRecord) -> None:
             f"tokenizer {record.tokenizer} has fingerprint {found}, and the run was made with "
             f"{record.tokenizer_fingerprint}; put the old tokenizer back, or give `tokenmill run` "
             "again"
-        )
-
-
-def _check_pins(workspace: Workspace, plan: Plan) -> None:
-    """Refuses a plan whose parts are no longer what it was made from.
-
-    Raises:
-        ValueError: A part has another content.
-    """
-    sources = plan.pins.sources
-    now = pin(
-        workspace,
-        {name: pins.documents for name, pins in sources.items()},
-        {name: pins.labels for name, pins in sources.items()},
-        {name: pins.parts for name, pins in sources.items()},
-    )
-    if now.contents != plan.pins.contents:
-        raise ValueError(
-            f"the parts that plan {plan.folder.removeprefix('mixtures/')} was made from have "
-            "changed since; give `tokenmill run` again, which plans anew"
         )

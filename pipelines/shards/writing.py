@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipelines.mix.judge import TRAIN
-from pipelines.mix.pins import pin
-from pipelines.mix.plan import Plan, Unit, unit_keys
+from pipelines.mix.plan import Plan, Unit, refuse_changed_parts, unit_keys
 from pipelines.progress import Progress
 from pipelines.shards.job import GLOBAL, JOB, ShardsJob
 from pipelines.shards.scatter import JOB as SCATTER
@@ -118,28 +117,6 @@ def _refuse_other_tokenizer(plan: Plan, settings: ShardSettings, fingerprint: st
             f"fingerprint {fingerprint}, and plan {plan.folder.removeprefix('mixtures/')} was made "
             f"with {plan.tokenizer_fingerprint}; give the old tokenizer and EOD, or run the corpus "
             "again to plan anew"
-        )
-
-
-def refuse_changed_parts(workspace: Workspace, plan: Plan) -> None:
-    """Refuses a plan whose parts are no longer those that it was made from.
-
-    Raises:
-        ValueError: The ledger names other files.
-        LookupError: It lacks some.
-    """
-    sources = plan.pins.sources
-    now = pin(
-        workspace,
-        {name: pins.documents for name, pins in sources.items()},
-        {name: pins.labels for name, pins in sources.items()},
-        {name: pins.parts for name, pins in sources.items()},
-    )
-    if now.contents != plan.pins.contents:
-        raise ValueError(
-            f"plan {plan.folder.removeprefix('mixtures/')} was made from other contents of its "
-            "parts than the ledger names now, so its shards would not be what it says; run the "
-            "corpus again to plan anew"
         )
 
 

@@ -1,6 +1,5 @@
 """Water-filling with shares of any spread, alone and under the weights of a stage."""
 
-from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -9,50 +8,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_tallies import of_bins, one_cell, stage
 
-from mixtures.bins import bins_of
 from mixtures.expressions import select
 from mixtures.filling import fill, fill_each
-from mixtures.solve import StagePlan, solve
-from mixtures.spec import Stage
-from mixtures.tallies import TALLY, combine, tally
-
-Row = tuple[str, int, bool, float, int]  # group, bucket, is_synthetic, value, tokens
-
-
-def stage(**keys: object) -> Stage:
-    keys = {"name": "s", "sequence_length": 8, "group_by": "g"} | keys
-    return Stage.model_validate(keys)
-
-
-def tallied(rows: Sequence[Row]) -> pa.Table:
-    return combine(
-        [
-            pa.Table.from_pylist(
-                [
-                    {
-                        "group": group,
-                        "bucket": bucket,
-                        "is_synthetic": is_synthetic,
-                        "bin": int(bins_of(np.array([float(value)]))[0]),
-                        "reason": "eligible",
-                        "documents": 1,
-                        "tokens": tokens,
-                    }
-                    for group, bucket, is_synthetic, value, tokens in rows
-                ],
-                schema=TALLY,
-            )
-        ]
-    )
-
-
-def one_cell(*rows: tuple[float, int]) -> pa.Table:
-    return tallied([("a", 0, False, value, tokens) for value, tokens in rows])
-
-
-def of_bins(plan: StagePlan) -> list[float]:
-    return plan.draws["expected_draws"].to_pylist()
+from mixtures.solve import solve
+from mixtures.tallies import tally
 
 
 def exactly(shares: list[float], caps: list[float], budget: float) -> list[float]:

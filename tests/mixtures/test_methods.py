@@ -1,6 +1,5 @@
 """The three weights and the synthetic cap in the solve: cases by hand, and what always holds."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +8,19 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_tallies import BUCKETS, Row, of_bins, one_cell, stage, tallied
 
 from mixtures import curves
-from mixtures.bins import bins_of
 from mixtures.draws import draws, uniform
 from mixtures.expressions import select
 from mixtures.filling import fill, fill_each
 from mixtures.quadmix import mean_repeats
 from mixtures.solve import TOLERANCE, StagePlan, solve
 from mixtures.spec import MixtureError, QuaDMix, Stage
-from mixtures.tallies import TALLY, combine, tally
+from mixtures.tallies import combine, tally
 from mixtures.weighting import Sampling
 
-Row = tuple[str, int, bool, float, int]  # group, bucket, is_synthetic, value, tokens
 CURVE = {"quality_curve": {"score": "q", "drop": 0.4}}
-BUCKETS = [
-    {"name": "long", "min": 100, "max": 200, "share": 75},
-    {"name": "short", "min": 0, "max": 100, "share": 25},
-]
 SAMPLINGS = {"lambda": 50, "omega": 0.5, "eta": 1, "epsilon": 0.01}
 
 
@@ -34,41 +28,6 @@ def quadmix(**keys: float) -> dict[str, object]:
     sampling = {"alpha": {"q": 1}} | SAMPLINGS | keys
     scores = {"q": {"score": "q", "better": "larger"}}
     return {"quadmix": {"scores": scores, "groups": {"*": sampling}}}
-
-
-def stage(**keys: object) -> Stage:
-    keys = {"name": "s", "sequence_length": 8, "group_by": "g"} | keys
-    return Stage.model_validate(keys)
-
-
-def tallied(rows: Sequence[Row]) -> pa.Table:
-    return combine(
-        [
-            pa.Table.from_pylist(
-                [
-                    {
-                        "group": group,
-                        "bucket": bucket,
-                        "is_synthetic": is_synthetic,
-                        "bin": int(bins_of(np.array([float(value)]))[0]),
-                        "reason": "eligible",
-                        "documents": 1,
-                        "tokens": tokens,
-                    }
-                    for group, bucket, is_synthetic, value, tokens in rows
-                ],
-                schema=TALLY,
-            )
-        ]
-    )
-
-
-def one_cell(*rows: tuple[float, int]) -> pa.Table:
-    return tallied([("a", 0, False, value, tokens) for value, tokens in rows])
-
-
-def of_bins(plan: StagePlan) -> list[float]:
-    return plan.draws["expected_draws"].to_pylist()
 
 
 def synthetic_tokens(plan: StagePlan) -> float:
