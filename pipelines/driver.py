@@ -19,7 +19,6 @@ from pipelines.annotate.job import AnnotateJob, labels_schema
 from pipelines.annotate.registry import AnnotatorSpec, specs_of
 from pipelines.config import ConfigError, CorpusConfig, CrawlConfig
 from pipelines.deduplicate.exact import LABELS
-from pipelines.deduplicate.near_job import forget_shingles
 from pipelines.deduplicate.plan import DuplicatesPlan, plan_duplicates
 from pipelines.extract.job import ExtractJob
 from pipelines.extract.sources import list_source
@@ -27,6 +26,7 @@ from pipelines.mix.columns import DOCUMENT_COLUMNS
 from pipelines.mix.pins import Pins, pin
 from pipelines.mix.plan import Plan
 from pipelines.mix.planning import plan_mixture
+from pipelines.near_duplicates.job import forget_shingles
 from pipelines.progress import Progress
 from pipelines.run_record import RunRecord, read_run_record, write_run_record
 from pipelines.shards.job import ShardsJob

@@ -24,7 +24,7 @@ BUILTIN: Final = {
     "domain": "annotators.domain.annotator:Domain",
     "contamination": "annotators.contamination.annotator:Contamination",
     "length": "pipelines.annotate.length:Length",
-    "minhash": "pipelines.deduplicate.signatures:MinHash",
+    "minhash": "pipelines.near_duplicates.signatures:MinHash",
     "pii": "annotators.pii.annotator:Pii",
     "signatures": "pipelines.deduplicate.signatures:Signatures",
 }

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from annotators.text.hashing import normalised_text_hashes
 from pipelines.annotate.registry import BUILTIN, AnnotatorSpec
-from pipelines.deduplicate.warm import warm as warm_deduplication
+from pipelines.near_duplicates.warm import warm as warm_deduplication
 from pipelines.workspace.fingerprints import canonical_json
 
 _QUOTED = "A question of a benchmark that is long enough to be found in a document that quotes it"

@@ -113,7 +113,7 @@ def evaluate_near_duplicates_command(
     data: Annotated[Path, typer.Option(help="Folder that holds neardup/ with pairs.")],
 ) -> None:
     """Measure recall by similarity, and precision, of near-duplicates."""
-    from pipelines.deduplicate.evaluation import evaluate_near_duplicates
+    from pipelines.near_duplicates.evaluation import evaluate_near_duplicates
 
     typer.echo(evaluate_near_duplicates(data).to_text())
 

@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 
 from annotators.text.minhash import NUM_BANDS
 from annotators.text.shingles import jaccards, shingle_sets
-from pipelines.deduplicate.clusters import NEAR_DUPLICATE
 from pipelines.deduplicate.exact import REPRESENTATIVE
-from pipelines.deduplicate.near import JOB as NEAR_JOB
-from pipelines.deduplicate.plan import JOB, PARTITIONS
-from pipelines.deduplicate.store import texts_at
+from pipelines.deduplicate.plan import JOB
+from pipelines.near_duplicates.near import JOB as NEAR_JOB
+from pipelines.near_duplicates.stars import NEAR_DUPLICATE
+from pipelines.near_duplicates.store import texts_at
+from pipelines.workspace.jobs import PARTITIONS
 from pipelines.workspace.ledger import Entry, FileRef
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.workspace import Workspace

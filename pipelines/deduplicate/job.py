@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from pipelines.deduplicate.clusters import merge_near
 from pipelines.deduplicate.exact import DECISION, LABELS, find_clusters, labels_of
-from pipelines.deduplicate.plan import JOB, PARTITIONS, DuplicatesPlan
-from pipelines.workspace.jobs import METER, PartKey, entry_of
+from pipelines.deduplicate.plan import JOB, DuplicatesPlan
+from pipelines.workspace.jobs import METER, PARTITIONS, PartKey, entry_of
 from pipelines.workspace.ledger import Stopwatch
 from pipelines.workspace.parts import PartFile, labels_folder, read_table
 from pipelines.workspace.workspace import Workspace

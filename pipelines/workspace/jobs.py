@@ -8,13 +8,16 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.ledger import Entry, FileRef, Stopwatch
 from pipelines.workspace.version import code_version
 from pipelines.workspace.workspace import Workspace
+
+PARTITIONS: Final = "partitions"
+"""Stands for the source in ledgers by partition."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

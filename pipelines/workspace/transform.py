@@ -1,6 +1,7 @@
-"""The one transform that maps parts to parts, and the coder for Arrow batches."""
+"""The transform that maps parts to parts, what shuffles share, and the coder for Arrow batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import apache_beam as beam
 import pyarrow as pa
@@ -9,6 +10,10 @@ from apache_beam import coders
 from pipelines.workspace.children import Limits, shared_children
 from pipelines.workspace.jobs import METER, PartJob, PartKey, is_done
 from pipelines.workspace.workspace import Workspace
+
+BATCH_BYTES: Final = 8 << 20
+"""Of the largest batch that goes through a shuffle."""
+Keyed = tuple[int, pa.RecordBatch]
 
 
 class MapParts(beam.PTransform):
@@ -87,6 +92,34 @@ class ListParts(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Nothing -> PartKey."""
         return pipeline | "Name parts" >> beam.Create(self._keys) | "Spread" >> beam.Reshuffle()
+
+
+class ListNumbers(beam.PTransform):
+    """Gives numbers, spread over workers."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        super().__init__()
+        self._numbers = numbers
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """Nothing -> numbers."""
+        return pipeline | "Number" >> beam.Create(self._numbers) | "Spread" >> beam.Reshuffle()
+
+
+class GroupBatches(beam.PTransform):
+    """Gathers the batches of each number, also of those for which there are none."""
+
+    def __init__(self, numbers: Sequence[int], schema: pa.Schema) -> None:
+        super().__init__()
+        self._numbers, self._schema = list(numbers), schema
+
+    def expand(self, sent: beam.PCollection) -> beam.PCollection:
+        """(number, batch) -> (number, its batches)."""
+        nothing = pa.RecordBatch.from_pylist([], schema=self._schema)
+        every = sent.pipeline | "Every number" >> beam.Create(
+            [(number, nothing) for number in self._numbers]
+        ).with_output_types(Keyed)
+        return (sent, every) | "Join" >> beam.Flatten() | "Group" >> beam.GroupByKey()
 
 
 class ArrowBatchCoder(coders.Coder):

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from annotators.text.shingles import jaccards, shingle_sets
 from pipelines.deduplicate.plan import DuplicatesPlan, plan_duplicates
-from pipelines.deduplicate.signatures import MinHash, Signatures
+from pipelines.deduplicate.signatures import Signatures
 from pipelines.deduplicate.transform import steps
+from pipelines.near_duplicates.signatures import MinHash
 from pipelines.run import run_transform
 from pipelines.workspace.children import Limits
 from pipelines.workspace.fingerprints import Generation

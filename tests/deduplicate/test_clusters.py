@@ -7,8 +7,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.deduplicate.clusters import NEAR, merge_near, stars_of
+from pipelines.deduplicate.clusters import merge_near
 from pipelines.deduplicate.exact import DECISION
+from pipelines.near_duplicates.stars import NEAR, stars_of
 
 
 def key(number: int) -> bytes:

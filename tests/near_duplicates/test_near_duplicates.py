@@ -23,18 +23,19 @@ from small_workspace import (
     versions,
 )
 
-from pipelines.deduplicate import plan as plan_module
+from pipelines.deduplicate import plan as exact_plan
 from pipelines.deduplicate.check import cluster_faults, label_faults
-from pipelines.deduplicate.near_job import ComparePairs, forget_shingles, near_plan
 from pipelines.deduplicate.plan import DuplicatesPlan
-from pipelines.deduplicate.transform import (
+from pipelines.deduplicate.transform import steps
+from pipelines.near_duplicates import plan as plan_module
+from pipelines.near_duplicates.job import ComparePairs, forget_shingles, near_plan
+from pipelines.near_duplicates.transform import (
     CommitCandidates,
     CommitShingles,
     CommitStars,
     SendBands,
     SendCopies,
     SendRequests,
-    steps,
 )
 from pipelines.run import run_transform
 from pipelines.workspace.jobs import PartKey
@@ -103,7 +104,7 @@ def test_labels_do_not_depend_on_parts_partitions_or_memory(
     other: Documents = {
         PartKey("a", 0): rows[:7], PartKey("a", 3): rows[7:90], PartKey("c", 0): rows[90:]
     }  # fmt: skip
-    monkeypatch.setattr(plan_module, "_PARTITION_BYTES", 4000)
+    monkeypatch.setattr(exact_plan, "_PARTITION_BYTES", 4000)
     monkeypatch.setattr(plan_module, "_BAND_PARTITION_BYTES", 30_000)
     workspace = signed_workspace(tmp_path / "w", other)
     plan = deduplicate(workspace, other, memory_bytes=150_000)

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from annotators.text.kernels import kernel
 from annotators.text.minhash import NUM_BANDS
-from pipelines.deduplicate.near import (
+from pipelines.near_duplicates.near import (
     MAX_BUCKET,
     NUM_ANCHORS,
     NUM_NEIGHBOURS,

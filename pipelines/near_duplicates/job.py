@@ -23,15 +23,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from annotators.text.shingles import jaccards
-from pipelines.deduplicate.buckets import (
-    BAND,
-    PAIR,
-    BucketCounts,
-    band_members,
-    candidate_pairs,
-    distinct_pairs,
-)
-from pipelines.deduplicate.clusters import NEAR, NEAR_DUPLICATE, stars_of
 from pipelines.deduplicate.exact import (
     DUPLICATE,
     REPEATED_RECORD,
@@ -39,7 +30,16 @@ from pipelines.deduplicate.exact import (
     key_words,
     partition_of,
 )
-from pipelines.deduplicate.near import (
+from pipelines.deduplicate.plan import DuplicatesPlan
+from pipelines.near_duplicates.buckets import (
+    BAND,
+    PAIR,
+    BucketCounts,
+    band_members,
+    candidate_pairs,
+    distinct_pairs,
+)
+from pipelines.near_duplicates.near import (
     Places,
     parts_at,
     places_of,
@@ -47,11 +47,12 @@ from pipelines.deduplicate.near import (
     source_and_part,
     sources_and_parts,
 )
-from pipelines.deduplicate.plan import PARTITIONS, DuplicatesPlan, NearPlan
-from pipelines.deduplicate.store import ShingleStore, texts_at, write_sets
+from pipelines.near_duplicates.plan import NearPlan
+from pipelines.near_duplicates.stars import NEAR, NEAR_DUPLICATE, stars_of
+from pipelines.near_duplicates.store import ShingleStore, texts_at, write_sets
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
-from pipelines.workspace.jobs import PartKey, entry_of
+from pipelines.workspace.jobs import PARTITIONS, PartKey, entry_of
 from pipelines.workspace.ledger import Entry, FileRef, Stopwatch
 from pipelines.workspace.parts import PartFile, read_batches, read_table
 from pipelines.workspace.workspace import Workspace

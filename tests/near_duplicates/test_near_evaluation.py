@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.deduplicate.evaluation import evaluate_near_duplicates, stated_shingles
+from pipelines.near_duplicates.evaluation import evaluate_near_duplicates, stated_shingles
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("TOKENMILL_DATA", ROOT.parent / "shared" / "data"))

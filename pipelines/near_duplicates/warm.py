@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 
 from annotators.text.shingles import jaccards, shingle_sets
-from pipelines.deduplicate.buckets import BAND, BucketCounts, candidate_pairs
-from pipelines.deduplicate.clusters import stars_of
-from pipelines.deduplicate.near import NearDuplicates
+from pipelines.near_duplicates.buckets import BAND, BucketCounts, candidate_pairs
+from pipelines.near_duplicates.near import NearDuplicates
+from pipelines.near_duplicates.stars import stars_of
 
 
 def warm() -> None:

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotators.text.shingles import ShingleSets, shingle_sets
-from pipelines.deduplicate.near import Places, parts_at, rows_at, source_and_part
+from pipelines.near_duplicates.near import Places, parts_at, rows_at, source_and_part
 from pipelines.workspace.ledger import FileRef
 from pipelines.workspace.parts import publish_file
 from pipelines.workspace.storage import Storage

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotators.text.minhash import NUM_BANDS
-from pipelines.deduplicate import buckets
-from pipelines.deduplicate.buckets import BAND, BucketCounts, band_members, candidate_pairs
-from pipelines.deduplicate.near import (
+from pipelines.near_duplicates import buckets
+from pipelines.near_duplicates.buckets import BAND, BucketCounts, band_members, candidate_pairs
+from pipelines.near_duplicates.near import (
     MAX_BUCKET,
     NUM_ANCHORS,
     NUM_NEIGHBOURS,

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from annotators.text.shingles import shingle_sets
-from pipelines.deduplicate.near import places_of
-from pipelines.deduplicate.near_job import compare
-from pipelines.deduplicate.store import ShingleStore, texts_at, write_sets
+from pipelines.near_duplicates.job import compare
+from pipelines.near_duplicates.near import places_of
+from pipelines.near_duplicates.store import ShingleStore, texts_at, write_sets
 from pipelines.workspace.ledger import FileRef
 from pipelines.workspace.parts import PartFile
 from pipelines.workspace.storage import Storage
@@ -59,7 +59,7 @@ def test_compare_in_small_chunks_gives_the_same(
     lower, higher = places_of(0, 0, rows // 8), places_of(0, 1, rows % 8)
     whole = compare(store, lower, higher)
     assert whole.reshape(8, 8).tolist() == np.eye(8).tolist()
-    monkeypatch.setattr("pipelines.deduplicate.near_job._SETS_BYTES", 1000)
+    monkeypatch.setattr("pipelines.near_duplicates.job._SETS_BYTES", 1000)
     assert compare(store, lower, higher).tolist() == whole.tolist()
 
 

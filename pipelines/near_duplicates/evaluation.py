@@ -30,8 +30,8 @@ from annotators.text.shingles import (
     jaccards,
     shingle_sets,
 )
-from pipelines.deduplicate.buckets import BAND, BucketCounts, band_members, candidate_pairs
-from pipelines.deduplicate.near import NearDuplicates, places_of, rows_at
+from pipelines.near_duplicates.buckets import BAND, BucketCounts, band_members, candidate_pairs
+from pipelines.near_duplicates.near import NearDuplicates, places_of, rows_at
 
 DOCUMENTS: Final = Path("neardup") / "revision_docs.jsonl.gz"
 PAIRS: Final = Path("neardup") / "revision_pairs.jsonl.gz"

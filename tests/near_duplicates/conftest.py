@@ -1,0 +1,6 @@
+"""Lets tests of this folder import `small_workspace`."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "deduplicate"))
