@@ -75,6 +75,8 @@ class Usage:
     """Wall clock."""
     peak_bytes: int = 0
     """Largest sum of proportional set sizes."""
+    peak_resident_bytes: int = 0
+    """Largest sum of resident set sizes, in which shared pages count once a process."""
     _ticks: dict[tuple[int, str], int] = field(default_factory=dict)
     """(pid, start time) -> CPU time when it was last seen."""
     _num_samples: int = 0
@@ -95,7 +97,9 @@ class Usage:
             stat = stats[pid]
             self._ticks[pid, stat[19]] = int(stat[11]) + int(stat[12])
         if self._num_samples % _MEMORY_EVERY == 0:
-            self.peak_bytes = max(self.peak_bytes, sum(map(_proportional_bytes, tree)))
+            sizes = [_memory(pid) for pid in tree]
+            self.peak_bytes = max(self.peak_bytes, sum(pss for pss, _ in sizes))
+            self.peak_resident_bytes = max(self.peak_resident_bytes, sum(rss for _, rss in sizes))
         self._num_samples += 1
 
 
@@ -110,12 +114,14 @@ def _read_stats() -> dict[int, list[str]]:
     return stats
 
 
-def _proportional_bytes(pid: int) -> int:
+def _memory(pid: int) -> tuple[int, int]:
+    """Proportional and resident bytes of a process (man 5 proc: smaps_rollup)."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return 0  # it has just ended
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
+        return 0, 0  # it has just ended
+    sizes = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines[1:]}
+    return sizes.get("Pss", 0), sizes.get("Rss", 0)
 
 
 def measure(command: list[str], log: Path, environment: dict[str, str]) -> Usage:

@@ -109,6 +109,7 @@ def labels_of(number: int, rows: int) -> dict[str, Any]:
         "num_bytes": num_bytes,
         "duplicate_role": roles.take(pa.array(role)),
         "contamination_score": contaminated.astype(np.float32),
+        "contaminated": pa.array(contaminated > 0.6),
         "pii": spans_of(chance, num_bytes),
     }
 

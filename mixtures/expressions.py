@@ -52,6 +52,7 @@ OUTSIDE_LENGTH_BUCKETS: Final = "outside_length_buckets"
 NO_WEIGHT: Final = "no_weight"
 TOO_DEEP: Final = "too_deep"
 TOO_MANY_REWRITES: Final = "too_many_rewrites"
+CUT_TO_NOTHING: Final = "cut_to_nothing"
 REASONS: Final = (
     ELIGIBLE,
     WHERE_FALSE,
@@ -59,11 +60,14 @@ REASONS: Final = (
     NO_WEIGHT,
     TOO_DEEP,
     TOO_MANY_REWRITES,
+    CUT_TO_NOTHING,
 )
 """What can become of a document; the position is its code in `Selection.reason`. Where several
 apply the first is named."""
 
 _ROW: Final = "__row"
+_ONE_ROW: Final = "__one_row"
+_NO_SUCH_CAST: Final = "Unimplemented type for cast"
 _NUMERIC: Final = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*")
 
 
@@ -118,6 +122,7 @@ def check_expressions(mixture: Mixture, columns: pa.Schema) -> None:
         )
     with _connect(threads=1) as connection:
         connection.register(LABELS, columns.empty_table())
+        connection.register(_ONE_ROW, _empty_lists(columns))
         for stage in mixture.stages:
             complaints += _missing_provenance(stage, columns)
             for key, expression in _expressions(stage, columns.names):
@@ -151,7 +156,12 @@ def columns_used(stages: Sequence[Stage], columns: pa.Schema) -> list[str]:
 
 
 def select(
-    stage: Stage, labels: pa.Table, tokens: npt.NDArray[np.int64], *, threads: int = 1
+    stage: Stage,
+    labels: pa.Table,
+    tokens: npt.NDArray[np.int64],
+    *,
+    cut_to_nothing: npt.NDArray[np.bool_] | None = None,
+    threads: int = 1,
 ) -> Selection:
     """Evaluates the expressions of a stage over a table of labels.
 
@@ -159,6 +169,9 @@ def select(
         stage: A stage of a mixture that passed `check_expressions`.
         labels: The columns of `columns_used`, n rows.
         tokens: int64[n], planned tokens of each document, its EOD included.
+        cut_to_nothing: bool[n], documents of which the cuts of the stage leave no byte; None where
+            there are none. They are asked `where` first, so that the reason counts what was lost
+            by cutting and by nothing else.
         threads: Threads of duckdb; they do not change the result.
 
     Returns:
@@ -178,6 +191,8 @@ def select(
     bucket = _bucket(stage, tokens)
     depth = _whole_numbers(labels, DEPTH)
     reason = np.where(found, 0, REASONS.index(WHERE_FALSE)).astype(np.uint8)
+    if cut_to_nothing is not None:
+        _refuse(reason, cut_to_nothing, CUT_TO_NOTHING)
     _refuse(reason, bucket == NO_BUCKET, OUTSIDE_LENGTH_BUCKETS)
     bins = _bins(stage, group, values, reason)
     if stage.synthetic and stage.synthetic.max_depth is not None:
@@ -373,6 +388,7 @@ def _check(
             "the labels of one document; correct it"
         ) from error
     _check_type(key, expression, str(answer.description[0][1]))
+    _check_casts(connection, expression)
     if key == "weight" and not columns_named(tree, names):
         _check_constant(connection, expression)
 
@@ -392,6 +408,37 @@ def _check_type(key: str, expression: str, found: str) -> None:
             f"{expression!r} gives {found}; allowed: a number; write cast(... as double), or a "
             "case that gives numbers"
         )
+
+
+def _check_casts(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
+    """Refuses what no value can be cast to, such as `not repeats`.
+
+    duckdb plans a cast of a list to a truth value, and fails at the first row that has a list. So
+    one is given to it, beside nulls. What else fails on such a row may never meet one.
+    """
+    try:
+        connection.execute(f"select ({expression}\n) from {_ONE_ROW} as {LABELS}").fetchall()
+    except duckdb.ConversionException as error:
+        if _NO_SUCH_CAST in str(error):
+            raise MixtureError(
+                f"duckdb refuses {expression!r}: {_first_line(error)}; allowed: what has the type; "
+                "of a list write len(...) > 0 or another function of it"
+            ) from error
+    except duckdb.Error:
+        return
+
+
+def _empty_lists(columns: pa.Schema) -> pa.Table:
+    """One row: lists without elements, and nulls."""
+    values: list[list[object] | None]
+    values = [[] if _is_list(field.type) else None for field in columns]
+    arrays = [pa.array([one], field.type) for one, field in zip(values, columns, strict=True)]
+    nullable = [field.with_nullable(True) for field in columns]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(nullable))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _check_constant(connection: duckdb.DuckDBPyConnection, expression: str) -> None:

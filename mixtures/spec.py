@@ -15,7 +15,7 @@ Two choices of meaning:
 """
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -53,6 +53,24 @@ REDACTABLE: Final = ("email", "ip", "phone", "card", "key")
 
 REDACTION_LABELS: Final = "pii"
 """Label column that says where they stand."""
+
+CUTTABLE: Final = ("contamination", "boilerplate", "repeats")
+"""What a stage can have cut: quoted benchmarks, lines and paragraphs that a host repeats, and
+stretches that stand in other documents too."""
+
+CUT_LABELS: Final[Mapping[str, str]] = {
+    "contamination": "contamination_spans",
+    "boilerplate": "boilerplate",
+    "repeats": "repeats",
+}
+"""Label column that says where each of CUTTABLE stands."""
+
+_CUT_MAKERS: Final[Mapping[str, str]] = {
+    "contamination": "list what is to be found under benchmarks of the corpus",
+    "boilerplate": "add boilerplate to duplicates.levels of the corpus",
+    "repeats": "add repeats to duplicates.levels of the corpus",
+}
+"""How a corpus gets these labels, for error texts."""
 
 DEFAULT_MAX_EPOCHS: Final = 4.0
 """Up to 4 epochs are nearly as good as unique data (Muennighoff et al., arXiv:2305.16264)."""
@@ -165,8 +183,16 @@ class Stage(Model):
     redact: tuple[str, ...] = Field(
         default=(),
         description=f"a list of kinds of personal data out of {', '.join(REDACTABLE)}: what the "
-        "shards of this stage hold <kind> in place of; without it nothing is cut",
+        "shards of this stage hold <kind> in place of; without it personal data stays as it is",
         json_schema_extra={"items": {"enum": list(REDACTABLE)}, "uniqueItems": True},
+    )
+    cut: tuple[str, ...] = Field(
+        default=(),
+        description="a list out of contamination (stretches that quote a benchmark), boilerplate "
+        "(lines and paragraphs that a host repeats) and repeats (stretches that stand in other "
+        "documents too, but for their first copy): what the shards of this stage leave out; "
+        "without it nothing of these is cut",
+        json_schema_extra={"items": {"enum": list(CUTTABLE)}, "uniqueItems": True},
     )
     _place: str = PrivateAttr(default="")
 
@@ -174,6 +200,12 @@ class Stage(Model):
     def place(self) -> str:
         """File and key path of this stage for error texts, or its name where made in code."""
         return self._place or f"stage '{self.name}'"
+
+    @property
+    def cut_columns(self) -> tuple[str, ...]:
+        """Label columns that say where the spans stand that this stage redacts or cuts."""
+        redacted = (REDACTION_LABELS,) if self.redact else ()
+        return (*redacted, *(CUT_LABELS[one] for one in self.cut))
 
     @field_validator("length_buckets")
     @classmethod
@@ -191,16 +223,12 @@ class Stage(Model):
     @field_validator("redact", mode="before")
     @classmethod
     def _check_redact(cls, written: object) -> tuple[str, ...]:
-        known = listed(REDACTABLE)
-        if not isinstance(written, list | tuple):
-            raise ValueError(f"found {written!r}; allowed: a list out of {known}; write [email]")
-        for kind in written:
-            if kind not in REDACTABLE:
-                hint = nearest(kind, REDACTABLE) if isinstance(kind, str) else ""
-                raise ValueError(f"found {kind!r}; {hint}allowed: {known}; name some of these")
-        _refuse_twice(list(written), "kinds")
-        # In one order, so that another order in the file is not another plan.
-        return tuple(kind for kind in REDACTABLE if kind in written)
+        return _chosen(written, REDACTABLE)
+
+    @field_validator("cut", mode="before")
+    @classmethod
+    def _check_cut(cls, written: object) -> tuple[str, ...]:
+        return _chosen(written, CUTTABLE)
 
     @model_validator(mode="after")
     def _check_groups(self) -> Self:
@@ -215,7 +243,8 @@ class Stage(Model):
         """What decides `expressions.select` and the tally, as a dict to be written as JSON.
 
         Budgets, shares, caps of the solve, curve parameters, packing and shuffle are left out: an
-        edit of these needs no new tally. `redact` is in it because planned tokens follow the cuts.
+        edit of these needs no new tally. `redact` and `cut` are in it because planned tokens follow
+        the cuts.
         """
         caps = self.synthetic or SyntheticCaps()
         return {
@@ -228,6 +257,7 @@ class Stage(Model):
             "max_depth": caps.max_depth,
             "max_rewrites_per_seed": caps.max_rewrites_per_seed,
             "redact": list(self.redact),
+            "cut": list(self.cut),
         }
 
 
@@ -276,31 +306,58 @@ class Mixture(Model):
         return {"rules": RULES_VERSION, "seed": self.seed, "stages": stages}
 
 
+def _chosen(written: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """What a list names out of some kinds, in their order.
+
+    In one order, so that another order in the file is not another plan.
+    """
+    known = listed(allowed)
+    if not isinstance(written, list | tuple):
+        raise ValueError(f"found {written!r}; allowed: a list out of {known}; write [{allowed[0]}]")
+    for kind in written:
+        if kind not in allowed:
+            hint = nearest(kind, allowed) if isinstance(kind, str) else ""
+            raise ValueError(f"found {kind!r}; {hint}allowed: {known}; name some of these")
+    _refuse_twice(list(written), "kinds")
+    return tuple(kind for kind in allowed if kind in written)
+
+
 def _refuse_twice(names: list[str], what: str) -> None:
     for position, name in enumerate(names):
         if name in names[:position]:
             raise ValueError(f"found two {what} named {name!r}; names must differ; rename one")
 
 
-def check_redaction(mixture: Mixture, columns: Collection[str]) -> None:
-    """Checks that what the stages redact is labelled, before any work.
+def check_cuts(mixture: Mixture, columns: Collection[str], *, has_benchmarks: bool = True) -> None:
+    """Checks that what the stages redact and cut is labelled, before any work.
 
     Args:
         mixture: The mixture.
-        columns: Names of the label columns that there are.
+        columns: Names of the label columns that there are, or that will be made.
+        has_benchmarks: Whether the corpus names benchmarks; without any, labels of quotations are
+            there and empty, and a stage that cuts them would cut nothing unnoticed.
 
     Raises:
-        MixtureError: One line for each stage that redacts, when `pii` is not among the columns.
+        MixtureError: One line for each stage and each thing that it cuts without labels of it.
     """
-    if REDACTION_LABELS in columns:
-        return
-    complaints = [
-        f"{stage.place}.redact: found {listed(stage.redact)} and no label column "
-        f"{REDACTION_LABELS!r} that says where they stand; add '{REDACTION_LABELS}' to the "
-        "annotators of the corpus, or remove redact"
-        for stage in mixture.stages
-        if stage.redact
-    ]
+    complaints = []
+    for stage in mixture.stages:
+        if stage.redact and REDACTION_LABELS not in columns:
+            complaints.append(
+                f"{stage.place}.redact: found {listed(stage.redact)} and no label column "
+                f"{REDACTION_LABELS!r} that says where they stand; add '{REDACTION_LABELS}' to the "
+                "annotators of the corpus, or remove redact"
+            )
+        for one in stage.cut:
+            lacking = f"no label column {CUT_LABELS[one]!r} that says where it stands"
+            if CUT_LABELS[one] in columns:
+                if one != "contamination" or has_benchmarks:
+                    continue
+                lacking = "no benchmarks that could be quoted"
+            complaints.append(
+                f"{stage.place}.cut: found {one} and {lacking}; {_CUT_MAKERS[one]}, or remove "
+                f"{one} from cut"
+            )
     if complaints:
         raise MixtureError("\n".join(complaints))
 

@@ -16,9 +16,11 @@ import typer
 COMMANDS: Final = {
     "demo": ("demo", "Take the pages in examples/ to token shards, here and now."),
     "run": ("run", "Take a corpus to token shards, or on from where it was."),
+    "deduplicate": ("deduplicate", "Label the duplicates among plain files."),
+    "decontaminate": ("decontaminate", "Label quotations of benchmarks in plain files."),
     "plan": ("plan", "Show what a mixture will draw, before a shard is written."),
     "diff": ("diff", "Show what an edit of a mixture changes."),
-    "explain": ("explain", "Say why a document is drawn as often as it is."),
+    "explain": ("explain", "Say why a document is drawn, or is a duplicate."),
     "simulate": ("simulate", "Draw Megatron's own blend over a plan."),
     "shards": ("shards", "Write the token shards of a mixture."),
     "launch": ("launch", "Write Megatron-LM scripts that train on the shards."),

@@ -75,6 +75,7 @@ Name = Annotated[str, AfterValidator(_check_name)]
 Bytes = Annotated[int, BeforeValidator(_parse_size), Field(gt=0)]
 Tokens = Annotated[int, BeforeValidator(_parse_count), Field(gt=0)]
 Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(ge=0)]
+Level = Literal["bytes", "text", "url", "near", "boilerplate", "repeats"]
 
 
 class _Settings(BaseModel):
@@ -179,10 +180,66 @@ class BenchmarkConfig(_Settings):
     """A benchmark that training text must not quote."""
 
     name: Name
+    """A name of the registry (`annotators/contamination/registry.yaml`), such as gsm8k_test, brings
+    kind and fields."""
     path: str
     """JSON Lines, also packed (.gz, .zst); relative to corpus.yaml."""
-    fields: tuple[str, ...] = ()
-    """Fields of an item that together are its text; by default all that hold text, but ids."""
+    kind: Literal["math", "code", "text"] | None = None
+    """Which rule holds; by default that of the registry, else text."""
+    question: tuple[str, ...] = ()
+    """Fields of an item that ask; by default those of the registry, else all that hold text, but
+    ids."""
+    options: tuple[str, ...] = ()
+    """Fields with the options among which one is chosen."""
+    answer: tuple[str, ...] = ()
+    """Fields with the answer, its explanation, or code."""
+
+    @model_validator(mode="after")
+    def _a_question_is_named(self) -> Self:
+        if (self.options or self.answer) and not self.question:
+            raise ValueError(
+                "options or answer is named without question; add question: [...], or leave both "
+                "out"
+            )
+        return self
+
+
+class AlarmsConfig(_Settings):
+    """What stops a run, before it makes mixtures: so much removed is more often a mistake.
+
+    Only sources, and corpora, of 1,000 documents and more are looked at. The labels stay, and the
+    same command goes on when the limits are raised here.
+    """
+
+    max_removed: float = Field(default=0.5, gt=0, le=1)
+    """Of the documents of a source: share that is labelled `duplicate` or `near_duplicate`."""
+    max_cluster: float = Field(default=0.1, gt=0, le=1)
+    """Of all documents: share that the largest cluster holds."""
+    sources: dict[Name, Annotated[float, Field(gt=0, le=1)]] = {}
+    """`max_removed` of single sources, by name."""
+
+
+class DuplicatesConfig(_Settings):
+    """What counts as a duplicate; labels say it, and mixtures decide what becomes of it."""
+
+    levels: tuple[Level, ...] = Field(default=("bytes", "text", "url", "near"), min_length=1)
+    """bytes: the same text; text: the same after normalisation; url: the same address; near:
+    similar texts; boilerplate: lines and paragraphs that a host repeats; repeats: passages of 50
+    tokens and more that stand in several documents."""
+    threshold: float = Field(default=0.8, ge=0.7, le=1)
+    """near: exact Jaccard of two sets of shingles from which on their texts are near-duplicates;
+    below 0.7 signatures miss too many pairs."""
+    min_documents: int = Field(default=3, ge=2)
+    """boilerplate: documents of a host that must hold a line or paragraph."""
+    alarms: AlarmsConfig = AlarmsConfig()
+    """What stops the run."""
+
+    @model_validator(mode="after")
+    def _levels_differ(self) -> Self:
+        twice = sorted({level for level in self.levels if self.levels.count(level) > 1})
+        if twice:
+            raise ValueError(f"each level once; levels has {twice[0]!r} twice")
+        return self
 
 
 class ValidationConfig(_Settings):
@@ -222,6 +279,8 @@ class CorpusConfig(_Settings):
     """Labels beside those that are always made: a name, or a name with options."""
     benchmarks: tuple[BenchmarkConfig, ...] = ()
     """Items that are looked for in every document; they give the `contamination` labels."""
+    duplicates: DuplicatesConfig = DuplicatesConfig()
+    """What counts as a duplicate, and how much of it stops a run."""
     mixtures: tuple[str, ...] = ("general_4k", "stem_4k", "long_32k")
     """Names of shipped mixtures, or paths of YAML files relative to corpus.yaml."""
     part_bytes: Bytes = 256 << 20
@@ -241,6 +300,17 @@ class CorpusConfig(_Settings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two sources are called {twice[0]!r}; names must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _alarms_name_sources(self) -> Self:
+        names = [source.name for source in self.sources]
+        unknown = [name for name in self.duplicates.alarms.sources if name not in names]
+        if unknown:
+            raise ValueError(
+                f"duplicates.alarms.sources: found {unknown[0]!r}; {nearest(unknown[0], names)}"
+                f"allowed are the sources {listed(names)}; rename or remove it"
+            )
         return self
 
 
@@ -298,7 +368,19 @@ def _resolve(base: Path, path: str) -> str:
     return path if free else str(base / path)
 
 
-_MODELS: Final[dict[str, type[BaseModel]]] = {"sources": SourceConfig, "extract": ExtractConfig}
+_MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
+    ("sources",): SourceConfig,
+    ("sources", "crawl"): CrawlConfig,
+    ("sources", "provenance"): ProvenanceConfig,
+    ("extract",): ExtractConfig,
+    ("extract", "pdf"): PdfConfig,
+    ("benchmarks",): BenchmarkConfig,
+    ("duplicates",): DuplicatesConfig,
+    ("duplicates", "alarms"): AlarmsConfig,
+    ("validation",): ValidationConfig,
+    ("launch",): LaunchConfig,
+}
+"""Place of a mapping in corpus.yaml -> what it is read as."""
 
 
 def _causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -318,7 +400,10 @@ def _complaint(error: ErrorDetails) -> str:
     """Key, what was found, what is allowed, what to do."""
     loc = error["loc"]
     path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in loc).lstrip(".")
-    model = _MODELS.get(str(loc[0]), CorpusConfig) if len(loc) > 1 else CorpusConfig
+    place = tuple(key for key in loc[:-1] if isinstance(key, str))
+    model = _MODELS.get(place, CorpusConfig)
+    if not loc and error["type"] == "value_error":
+        return str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         known = list(model.model_fields)
         return (

@@ -1,64 +1,58 @@
-"""The driver: the chain of jobs that takes a corpus from input files to token shards.
+"""The driver: the chain of stages that takes a corpus from input files to token shards.
 
-Between jobs it reads the ledger and nothing else, so a run that is started again does what is
+Between stages it reads the ledger and nothing else, so a run that is started again does what is
 missing, and a run with nothing missing imports neither Beam nor a model. Every barrier (the shuffle
 of deduplication, the solve of a mixture) ends a Beam pipeline.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
 
 from mixtures.budgets import TokenBudget
 from mixtures.errors import MixtureError
 from mixtures.expressions import check_expressions
-from mixtures.spec import Mixture, check_redaction, load_mixture
+from mixtures.spec import Mixture, check_cuts, load_mixture
 from pipelines.annotate.job import AnnotateJob, labels_schema
 from pipelines.annotate.registry import AnnotatorSpec, specs_of
-from pipelines.config import ConfigError, CorpusConfig, CrawlConfig
-from pipelines.deduplicate.exact import LABELS
+from pipelines.config import ConfigError, CorpusConfig
+from pipelines.deduplicate.alarms import Alarms, check_alarms
+from pipelines.deduplicate.exact import LABEL_SCHEMAS
 from pipelines.deduplicate.plan import DuplicatesPlan, plan_duplicates
 from pipelines.extract.job import ExtractJob
-from pipelines.extract.sources import list_source
 from pipelines.mix.columns import DOCUMENT_COLUMNS
 from pipelines.mix.pins import Pins, pin
 from pipelines.mix.plan import Plan
 from pipelines.mix.planning import plan_mixture
-from pipelines.near_duplicates.job import forget_shingles
+from pipelines.near_duplicates.near import NearDuplicates
 from pipelines.progress import Progress
 from pipelines.run_record import RunRecord, read_run_record, write_run_record
 from pipelines.shards.job import ShardsJob
 from pipelines.shards.writing import ShardSettings, write_shards
+from pipelines.stages import RunOptions, Stages
 from pipelines.validation.items import make_items
 from pipelines.validation.job import ValidationJob, what_was_held_out
 from pipelines.validation.plan import LABELS as HELD_OUT
 from pipelines.validation.plan import ValidationPlan
 from pipelines.validation.texts import TextsJob
-from pipelines.workspace.children import Limits
-from pipelines.workspace.fingerprints import Generation, canonical_json
-from pipelines.workspace.inventory import Inventory, InventoryError, Listed
-from pipelines.workspace.jobs import PartJob, PartKey, pending_keys
+from pipelines.workspace.fingerprints import Generation
+from pipelines.workspace.jobs import PartKey, pending_keys
 from pipelines.workspace.workspace import Workspace
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RunOptions", "RunResult", "mixture_path", "run_corpus"]
+
 SHIPPED: Final = Path(__file__).parents[1] / "mixtures"
+_DUPLICATES: Final = "duplicates"
+_ALL_FIELDS: Final = "all text fields"
+_REPEATS: Final = ("boilerplate", "repeats")  # levels that label spans
 NO_MODELS: Final = "none is configured, so this run refined, rewrote and synthesized no text"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """Where and how to run; nothing of it changes a result, but the token budget."""
-
-    workspace: str
-    limits: Limits
-    beam_args: tuple[str, ...] = ()
-    tokens: TokenBudget | None = None
-    """Budget of every stage, in place of that in the mixtures."""
-    connect: Mapping[str, str] = field(default_factory=dict)
-    """Host of a crawl -> `address:port` that serves it."""
-    shuffle_memory_bytes: int = 1 << 30
-    """What a shuffle may take at a time; more data goes in several passes."""
 
 
 @dataclass(slots=True)
@@ -71,6 +65,8 @@ class RunResult:
     extract: dict[str, Generation]
     annotate: dict[str, tuple[Generation, ...]]
     duplicates: DuplicatesPlan
+    labels: dict[str, Generation]
+    """Further labels sets over all sources: `same_url`, `boilerplate` and the like."""
     validation: Generation | None = None
     """The `validation` labels; None where nothing is held out."""
     plans: list[Plan] = field(default_factory=list)
@@ -88,6 +84,7 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
 
     Raises:
         ValueError: A mistake in the configuration, the sources or a mixture; before any work.
+        DuplicatesAlarm: More was found to be duplicates than `duplicates.alarms` allows.
         OSError, RuntimeError: The run failed; what is committed stays.
     """
     config = _with_tokenizer_file(config)
@@ -95,291 +92,221 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
     mixtures = _load_mixtures(config, specs, options.tokens)
     _check_benchmarks(config, specs, progress)
     workspace = Workspace.create(options.workspace)
-    run = _Run(config, options, progress, workspace)
-    sources = {source.name: run.number(source.name) for source in config.sources}
+    stages = Stages(workspace, options, progress)
+    sources = {one.name: stages.number(one, config.part_bytes) for one in config.sources}
     keys = [PartKey(name, part) for name in sorted(sources) for part in sources[name]]
     extract = {source.name: ExtractJob(source, config.extract) for source in config.sources}
     annotate = {name: AnnotateJob(job.generation, specs) for name, job in extract.items()}
-    run.per_part(extract, annotate, keys)
-    signatures = {name: _set_of(job, "signatures") for name, job in annotate.items()}
-    minhash = {name: _set_of(job, "minhash") for name, job in annotate.items()}
-    duplicates = run.deduplicate(signatures, keys, minhash)
+    stages.per_part(extract, annotate, keys, before=lambda: _say_fallback(config, progress))
+    documents = {name: job.generation for name, job in extract.items()}
+    duplicates = _deduplicate(stages, config, documents, annotate, keys)
     result = RunResult(
         workspace=workspace,
         sources=sources,
-        extract={name: job.generation for name, job in extract.items()},
+        extract=documents,
         annotate={name: job.generations for name, job in annotate.items()},
         duplicates=duplicates,
+        labels={n: made for n, made in duplicates.label_sets.items() if n != _DUPLICATES},
     )
-    result.validation = run.validation(result, keys)
+    result.labels |= _repeats(stages, config, result, keys)
+    result.validation = _validation(stages, config, result, keys)
     pins = _pin(result)
     for mixture in mixtures:
         try:
-            plan = run.plan(mixture, pins)
+            plan = _plan(stages, config, mixture, pins)
         except MixtureError as error:  # the other mixtures do not depend on it
             result.refused[mixture.name] = error
             continue
         result.plans.append(plan)
-        result.shards += run.shards(plan)
-    result.parts_done = run.parts_done
-    run.finish(result)
+        result.shards += _shards(stages, config, plan)
+    result.parts_done = stages.parts_done
+    _finish(stages, config, result)
     return result
 
 
-class _Run:
-    """The stages of one run, sharing workspace, options and progress."""
-
-    def __init__(
-        self, config: CorpusConfig, options: RunOptions, progress: Progress, workspace: Workspace
-    ) -> None:
-        self.config, self.options, self.progress = config, options, progress
-        self.workspace = workspace
-        self.parts_done = 0
-        self.crawls: dict[str, str] = {}
-        """Source -> `crawl@fp`."""
-        self.gone: dict[str, set[str]] = {}
-        """Source -> numbered files that are no longer there."""
-
-    def number(self, name: str) -> list[int]:
-        """Numbers the files of a source; gives all its parts."""
-        source = next(source for source in self.config.sources if source.name == name)
-        inventory = Inventory(self.workspace.storage, name)
-        if source.crawl is None:
-            listed = list_source(source, self.config.part_bytes)
-            refuse_own_files(self.workspace, name, listed)
-            chosen = source.model_dump(include={"path", "format", "include", "exclude"})
-        else:
-            listed = self.crawl(name, source.crawl)
-            chosen = {"crawl": self.crawls[name]}
-        inventory.extend(listed, self.config.part_bytes, canonical_json(chosen))
-        self.gone[name] = set(inventory.missing(listed))
-        if self.gone[name]:
-            self.progress.say(
-                f"note: {len(self.gone[name])} files of source {name} are no longer there (first: "
-                f"{min(self.gone[name])}); what was extracted from them stays"
-            )
-        return inventory.parts()
-
-    def crawl(self, name: str, settings: CrawlConfig) -> list[Listed]:
-        """Crawls a source to its end, or on from where it was; gives its archives."""
-        from pipelines.crawl.job import CrawlJob, crawled_files
-
-        job = CrawlJob(name, settings, dict(self.options.connect))
-        self.crawls[name] = job.generation.name
-        while keys := job.next_round(self.workspace):
-            pending = pending_keys(self.workspace, {name: job}, keys)
-            self._map(f"Crawl {name}", {"crawl": "pages"}, [{name: job}], pending)
-        return crawled_files(self.workspace, job)
-
-    def per_part(
-        self,
-        extract: Mapping[str, ExtractJob],
-        annotate: Mapping[str, AnnotateJob],
-        keys: list[PartKey],
-    ) -> None:
-        """Extracts and annotates, fused: labels are made while a part's text is warm."""
-        unread = pending_keys(self.workspace, extract, keys)
-        self._refuse_gone(unread)
-        pending = sorted({*unread, *pending_keys(self.workspace, annotate, keys)})
-        if pending:
-            self._say_fallback()
-        meters = {"extract": "extracted", "annotate": "annotated"}
-        self._map("Extract and annotate", meters, [extract, annotate], pending)
-
-    def _say_fallback(self) -> None:
-        """Says it where the fast tokenizer engine cannot be used, and why."""
-        from token_shards.tokenizer import load_tokenizer
-
-        tokenizer = load_tokenizer(self.config.tokenizer, eod=self.config.eod)
-        if tokenizer.fallback_reason is not None:
-            self.progress.say(tokenizer.engine_statement)
-
-    def _refuse_gone(self, unread: Sequence[PartKey]) -> None:
-        for key in unread:
-            spans = Inventory(self.workspace.storage, key.source).part(key.part)
-            lost = sorted({span.file for span in spans} & self.gone[key.source])
-            if lost:
-                raise InventoryError(
-                    f"source {key.source}: part {key.part} is to be extracted, and {lost[0]} of it "
-                    "is no longer there; put it back, or give the source another name"
-                )
-
-    def deduplicate(
-        self,
-        signatures: Mapping[str, Generation],
-        keys: list[PartKey],
-        minhash: Mapping[str, Generation] | None = None,
-    ) -> DuplicatesPlan:
-        """Finds duplicates over all sources: exact copies, and near ones where texts are signed."""
-        plan = plan_duplicates(self.workspace, signatures, minhash)
-        ledger = self.workspace.ledger
-        for generation in plan.generations:
-            ledger.declare(generation)
-        labelled = {PartKey(e.source, e.part) for e in ledger.entries(plan.labels)}
-        pending = [key for key in keys if key not in labelled]
-        if not pending:
-            forget_shingles(self.workspace, plan)
-            return plan
-        from pipelines.deduplicate.transform import steps
-        from pipelines.run import run_transform
-
-        options = self.options
-        memory = options.shuffle_memory_bytes
-        meters = {"deduplicate": "documents"}
-        with self.progress.stage("Find duplicates", parts=len(pending), meters=meters):
-            for transform in steps(self.workspace, plan, keys, options.limits, memory):
-                run_transform(transform, options.beam_args)
-        self.parts_done += len(pending)
-        for generation in (plan.clusters, plan.labels):
-            ledger.fold(generation)
-        forget_shingles(self.workspace, plan)
-        return plan
-
-    def validation(self, result: RunResult, keys: list[PartKey]) -> Generation | None:
-        """Labels what is held out of training and what is too near to it, where that is asked."""
-        if self.config.validation is None:
-            return None
-        plan = ValidationPlan(
-            self.config.validation.share, result.extract, result.duplicates.labels
-        )
-        texts = dict.fromkeys(result.sources, TextsJob(plan))
-        pending = pending_keys(self.workspace, texts, keys)
-        meters = {"validation": "documents"}
-        self._map("Hold out validation texts", meters, [texts], pending)
-        job = ValidationJob(plan, make_items(self.workspace, plan))
-        (labels,) = job.generations
-        jobs = dict.fromkeys(result.sources, job)
-        pending = pending_keys(self.workspace, jobs, keys)
-        self._map("Find validation copies", meters, [jobs], pending)
-        if pending:
-            self.progress.say(what_was_held_out(self.workspace, labels))
-        return labels
-
-    def plan(self, mixture: Mixture, pins: Pins) -> Plan:
-        """Plans one mixture, or reads its plan where it is there."""
-        from token_shards.tokenizer import tokenizer_fingerprint
-
-        def run(
-            title: str, meters: Mapping[str, str], transform: Callable[[], Any], parts: int
-        ) -> None:
-            from pipelines.run import run_transform
-
-            with self.progress.stage(title, parts=parts, meters=meters):
-                run_transform(transform(), self.options.beam_args)
-            self.parts_done += parts
-
-        return plan_mixture(
-            self.workspace,
-            mixture,
-            pins,
-            shard_tokens=self.config.shard_tokens,
-            tokenizer=self.config.tokenizer,
-            tokenizer_fingerprint=tokenizer_fingerprint(self.config.tokenizer, eod=self.config.eod),
-            processes=self.options.limits.processes,
-            run=run,
-            eod=self.config.eod,
-        )
-
-    def shards(self, plan: Plan) -> list[ShardsJob]:
-        """Writes the shards of all stages of a plan."""
-        settings = ShardSettings(
-            tokenizer=self.config.tokenizer, eod=self.config.eod, format=self.config.shard_format
-        )
-        return write_shards(self.workspace, plan, settings, self._map)
-
-    def record(self, result: RunResult) -> RunRecord:
-        """What this run made, for reports and launch scripts."""
-        from token_shards.tokenizer import tokenizer_fingerprint
-
-        return RunRecord(
-            corpus=self.config.name,
-            sources=result.sources,
-            crawl=self.crawls,
-            extract={name: generation.name for name, generation in result.extract.items()},
-            annotate={
-                source: {g.job.removeprefix("annotate."): g.name for g in generations}
-                for source, generations in result.annotate.items()
-            },
-            duplicates=result.duplicates.labels.name,
-            validation=result.validation.name if result.validation else "",
-            mixtures={plan.mixture: plan.folder for plan in result.plans},
-            shards={job.plan.mixture: job.generation.name for job in result.shards},
-            tokenizer=self.config.tokenizer,
-            tokenizer_fingerprint=tokenizer_fingerprint(self.config.tokenizer, eod=self.config.eod),
-            shard_tokens=self.config.shard_tokens,
-            shard_format=self.config.shard_format,
-            eod=self.config.eod,
-            refused={name: str(error) for name, error in result.refused.items()},
-            models=_models_line(self.config),
-            **self._time_taken(),
-        )
-
-    def finish(self, result: RunResult) -> None:
-        """Writes launch files where a launch is asked for, and the record of the run."""
-        result.record = self.record(result)
-        settings = self.config.launch
-        if settings is not None and result.shards:
-            from pipelines.launch.write import make_launch, write_launch
-
-            stages = [name for name in settings.stages if name not in result.refused]
-            launch = make_launch(self.workspace, result.record, settings.model, stages=stages)
-            folder = write_launch(self.workspace, launch)
-            result.record = replace(result.record, launch={launch.shape.name: folder})
-        write_run_record(self.workspace, result.record)
-
-    def _time_taken(self) -> dict[str, Any]:
-        """When the last work ended, and seconds by stage, those of earlier runs included."""
-        try:
-            before = read_run_record(self.workspace)
-        except LookupError:
-            before = None
-        seconds = dict(before.seconds) if before else {}
-        for title, taken in self.progress.seconds.items():
-            seconds[title] = seconds.get(title, 0.0) + taken
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        if before and not self.progress.seconds:
-            now = before.finished_at
-        return {"seconds": seconds, "finished_at": now}
-
-    def _map(
-        self,
-        title: str,
-        meters: Mapping[str, str],
-        chain: Sequence[Mapping[str, PartJob]],
-        pending: list[PartKey],
-    ) -> None:
-        """Runs the jobs of a chain over the pending parts in one pipeline."""
-        if not pending:
-            return
-        made = [g for jobs in chain for job in jobs.values() for g in job.generations]
-        generations = {generation.name: generation for generation in made}.values()
-        for generation in generations:
-            self.workspace.ledger.declare(generation)
-        from pipelines.run import run_transform
-        from pipelines.workspace.transform import MapChain
-
-        transform = MapChain(self.workspace, chain, pending, self.options.limits)
-        with self.progress.stage(title, parts=len(pending), meters=meters):
-            run_transform(transform, self.options.beam_args)
-        self.parts_done += len(pending)
-        places = {(key.source, key.part) for key in pending}
-        for generation in generations:
-            self.workspace.ledger.fold(generation, places)
-
-
-def refuse_own_files(workspace: Workspace, source: str, listed: Sequence[Listed]) -> None:
-    """Refuses a source that holds the workspace: a run would read what it writes.
+def _deduplicate(
+    stages: Stages,
+    config: CorpusConfig,
+    documents: Mapping[str, Generation],
+    annotate: Mapping[str, AnnotateJob],
+    keys: list[PartKey],
+) -> DuplicatesPlan:
+    """Labels duplicates over all sources, and looks whether they are too many to be true.
 
     Raises:
-        InventoryError: A listed file stands in the workspace.
+        DuplicatesAlarm: They are.
     """
-    root = workspace.storage.path("").rstrip("/") + "/"
-    for item in listed:
-        if item.url.split("://")[-1].startswith(root.split("://")[-1]):
-            raise InventoryError(
-                f"source {source} holds the workspace itself ({item.file}); name another folder "
-                "with --workspace, or a narrower path for the source"
-            )
+    asked = config.duplicates
+    plan = plan_duplicates(
+        stages.workspace,
+        _sets_of(annotate, "signatures"),
+        _sets_of(annotate, "minhash"),
+        NearDuplicates(threshold=asked.threshold),
+        extract=documents,
+        quality=_sets_of(annotate, "quality") or None,
+        levels=asked.levels,
+    )
+    stages.deduplicate(plan, keys)
+    alarms = asked.alarms
+    limits = Alarms(
+        max_removed=alarms.max_removed, max_cluster=alarms.max_cluster, sources=alarms.sources
+    )
+    check_alarms(stages.workspace, plan, limits)
+    return plan
+
+
+def _repeats(
+    stages: Stages, config: CorpusConfig, result: RunResult, keys: list[PartKey]
+) -> dict[str, Generation]:
+    """Labels what repeats within hosts and across documents, where that is asked for."""
+    asked = config.duplicates
+    levels = [level for level in _REPEATS if level in asked.levels]
+    if not levels:
+        return {}
+    from pipelines.repeats.plan import plan_repeats
+
+    made: dict[str, Generation] = {}
+    for level in levels:
+        plan = plan_repeats(
+            stages.workspace,
+            level,
+            result.extract,
+            result.duplicates.labels,
+            keys,
+            asked.min_documents,
+        )
+        stages.repeats(plan, keys)
+        made[level] = plan.labels
+    return made
+
+
+def _sets_of(annotate: Mapping[str, AnnotateJob], name: str) -> dict[str, Generation]:
+    """Source -> its generation of a labels set, of the sources that have it."""
+    return {
+        source: generation
+        for source, job in annotate.items()
+        for generation in job.generations
+        if generation.job == f"annotate.{name}"
+    }
+
+
+def _validation(
+    stages: Stages, config: CorpusConfig, result: RunResult, keys: list[PartKey]
+) -> Generation | None:
+    """Labels what is held out of training and what is too near to it, where that is asked."""
+    if config.validation is None:
+        return None
+    plan = ValidationPlan(config.validation.share, result.extract, result.duplicates.labels)
+    texts = dict.fromkeys(result.sources, TextsJob(plan))
+    pending = pending_keys(stages.workspace, texts, keys)
+    meters = {"validation": "documents"}
+    stages.map("Hold out validation texts", meters, [texts], pending)
+    job = ValidationJob(plan, make_items(stages.workspace, plan))
+    (labels,) = job.generations
+    jobs = dict.fromkeys(result.sources, job)
+    pending = pending_keys(stages.workspace, jobs, keys)
+    stages.map("Find validation copies", meters, [jobs], pending)
+    if pending:
+        stages.progress.say(what_was_held_out(stages.workspace, labels))
+    return labels
+
+
+def _plan(stages: Stages, config: CorpusConfig, mixture: Mixture, pins: Pins) -> Plan:
+    """Plans one mixture, or reads its plan where it is there."""
+    from token_shards.tokenizer import tokenizer_fingerprint
+
+    def run(
+        title: str,
+        meters: Mapping[str, str],
+        transform: "Callable[[], Any]",
+        parts: int,
+    ) -> None:
+        stages.run(title, meters, [transform()], parts)
+
+    return plan_mixture(
+        stages.workspace,
+        mixture,
+        pins,
+        shard_tokens=config.shard_tokens,
+        tokenizer=config.tokenizer,
+        tokenizer_fingerprint=tokenizer_fingerprint(config.tokenizer, eod=config.eod),
+        processes=stages.options.limits.processes,
+        run=run,
+        eod=config.eod,
+    )
+
+
+def _shards(stages: Stages, config: CorpusConfig, plan: Plan) -> list[ShardsJob]:
+    """Writes the shards of all stages of a plan."""
+    settings = ShardSettings(tokenizer=config.tokenizer, eod=config.eod, format=config.shard_format)
+    return write_shards(stages.workspace, plan, settings, stages.map)
+
+
+def _say_fallback(config: CorpusConfig, progress: Progress) -> None:
+    """Says it where the fast tokenizer engine cannot be used, and why."""
+    from token_shards.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(config.tokenizer, eod=config.eod)
+    if tokenizer.fallback_reason is not None:
+        progress.say(tokenizer.engine_statement)
+
+
+def _record(stages: Stages, config: CorpusConfig, result: RunResult) -> RunRecord:
+    """What this run made, for reports and launch scripts."""
+    from token_shards.tokenizer import tokenizer_fingerprint
+
+    return RunRecord(
+        corpus=config.name,
+        sources=result.sources,
+        crawl=stages.crawls,
+        extract={name: generation.name for name, generation in result.extract.items()},
+        annotate={
+            source: {g.job.removeprefix("annotate."): g.name for g in generations}
+            for source, generations in result.annotate.items()
+        },
+        duplicates=result.duplicates.labels.name,
+        labels={name: generation.name for name, generation in result.labels.items()},
+        validation=result.validation.name if result.validation else "",
+        mixtures={plan.mixture: plan.folder for plan in result.plans},
+        shards={job.plan.mixture: job.generation.name for job in result.shards},
+        tokenizer=config.tokenizer,
+        tokenizer_fingerprint=tokenizer_fingerprint(config.tokenizer, eod=config.eod),
+        shard_tokens=config.shard_tokens,
+        shard_format=config.shard_format,
+        eod=config.eod,
+        refused={name: str(error) for name, error in result.refused.items()},
+        models=_models_line(config),
+        **_time_taken(stages),
+    )
+
+
+def _finish(stages: Stages, config: CorpusConfig, result: RunResult) -> None:
+    """Writes launch files where a launch is asked for, and the record of the run."""
+    result.record = _record(stages, config, result)
+    settings = config.launch
+    if settings is not None and result.shards:
+        from pipelines.launch.write import make_launch, write_launch
+
+        names = [name for name in settings.stages if name not in result.refused]
+        launch = make_launch(stages.workspace, result.record, settings.model, stages=names)
+        folder = write_launch(stages.workspace, launch)
+        result.record = replace(result.record, launch={launch.shape.name: folder})
+    write_run_record(stages.workspace, result.record)
+
+
+def _time_taken(stages: Stages) -> dict[str, Any]:
+    """When the last work ended, and seconds by stage, those of earlier runs included."""
+    try:
+        before = read_run_record(stages.workspace)
+    except LookupError:
+        before = None
+    seconds = dict(before.seconds) if before else {}
+    for title, taken in stages.progress.seconds.items():
+        seconds[title] = seconds.get(title, 0.0) + taken
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    if before and not stages.progress.seconds:
+        now = before.finished_at
+    return {"seconds": seconds, "finished_at": now}
 
 
 def _with_tokenizer_file(config: CorpusConfig) -> CorpusConfig:
@@ -393,12 +320,9 @@ def _with_tokenizer_file(config: CorpusConfig) -> CorpusConfig:
     return config.model_copy(update={"tokenizer": str(file)})
 
 
-def _set_of(job: AnnotateJob, name: str) -> Generation:
-    return next(g for g in job.generations if g.job == f"annotate.{name}")
-
-
 def _pin(result: RunResult) -> Pins:
-    shared = {"duplicates": result.duplicates.labels.name}
+    made = {_DUPLICATES: result.duplicates.labels, **result.labels}
+    shared = {name: generation.name for name, generation in made.items()}
     if result.validation is not None:
         shared["validation"] = result.validation.name
     labels = {
@@ -415,14 +339,14 @@ def _load_mixtures(
     """Loads the mixtures of a corpus and checks their expressions before any work."""
     columns = DOCUMENT_COLUMNS
     made = [labels_schema(spec) for spec in specs]
-    for schema in (*made, LABELS, *([HELD_OUT] if config.validation else [])):
+    for schema in (*made, *_schemas_over_sources(config)):
         for column in list(schema)[1:]:
             columns = columns.append(column)
     mixtures = []
     for name in config.mixtures:
         mixture = load_mixture(mixture_path(name))
         check_expressions(mixture, columns)
-        check_redaction(mixture, columns.names)
+        check_cuts(mixture, columns.names, has_benchmarks=bool(config.benchmarks))
         _check_shuffle(config, mixture)
         mixtures.append(mixture if tokens is None else mixture.with_tokens(tokens))
     names = [mixture.name for mixture in mixtures]
@@ -430,6 +354,18 @@ def _load_mixtures(
     if twice:
         raise ConfigError(f"mixtures: two of them are called {twice[0]!r}; rename one")
     return mixtures
+
+
+def _schemas_over_sources(config: CorpusConfig) -> list[pa.Schema]:
+    """Of the labels sets that are made over all sources at once."""
+    levels = config.duplicates.levels
+    sets = [_DUPLICATES, *(f"same_{level}" for level in levels)]
+    found = [schema for name, schema in LABEL_SCHEMAS.items() if name in sets]
+    if any(level in levels for level in _REPEATS):
+        from pipelines.repeats.plan import LABEL_SCHEMAS as REPEATS_SCHEMAS
+
+        found += [schema for name, schema in REPEATS_SCHEMAS.items() if name in levels]
+    return [*found, HELD_OUT] if config.validation else found
 
 
 def _check_shuffle(config: CorpusConfig, mixture: Mixture) -> None:
@@ -473,10 +409,14 @@ def _check_benchmarks(
     for spec in specs:
         if isinstance(spec.annotator, Contamination):
             for facts in spec.annotator.index_facts():
+                fields = "; all its fields that hold text" if facts.roles == _ALL_FIELDS else ""
                 progress.say(
-                    f"benchmark {facts.benchmark}: {facts.indexed} of {facts.items} items can be "
-                    f"found ({facts.too_short} are too short, {facts.common} too common)"
+                    f"benchmark {facts.benchmark} ({facts.kind}{fields}): {facts.indexed} of "
+                    f"{facts.items} items can be found ({facts.too_short} are too short, "
+                    f"{facts.common} too common)"
                 )
+            num_bytes = spec.annotator.index().num_bytes
+            progress.say(f"index of benchmarks: {num_bytes / (1 << 20):,.1f} MiB a process")
 
 
 def mixture_path(name: str) -> Path:

@@ -34,6 +34,8 @@ class RunRecord:
     """Source -> labels set -> `annotate.<set>@fp`."""
     duplicates: str
     """`deduplicate@fp`, the labels set `duplicates` of all sources."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Further labels set over all sources -> `job@fp`: same_url, boilerplate and the like."""
     mixtures: Mapping[str, str]
     """Mixture -> folder of its plan, `mixtures/<mixture>@<fp>`, in the order of corpus.yaml."""
     shards: Mapping[str, str]
@@ -101,12 +103,12 @@ def record_faults(workspace: Workspace) -> Iterator[str]:
     except LookupError as error:
         yield str(error)
         return
+    over_sources = (record.duplicates, record.validation, *record.labels.values())
     named = [
         *((name, source) for source, name in record.crawl.items()),
         *((name, source) for source, name in record.extract.items()),
         *((n, source) for source, sets in record.annotate.items() for n in sets.values()),
-        *((record.duplicates, source) for source in record.sources),
-        *((record.validation, source) for source in record.sources if record.validation),
+        *((name, source) for source in record.sources for name in over_sources if name),
         *((name, None) for name in record.shards.values()),
     ]
     for folder in (*record.mixtures.values(), *record.launch.values()):

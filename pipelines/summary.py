@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +11,7 @@ from rich.table import Table
 from mixtures.expressions import ELIGIBLE
 from mixtures.spec import REDACTABLE
 from pipelines.driver import RunResult
+from pipelines.duplicates_found import duplicates_found
 from pipelines.mix.judge import VALIDATION
 from pipelines.workspace.ledger import Entry
 
@@ -130,9 +131,6 @@ def _print_labels(console: Console, result: RunResult) -> None:
                 for column, counts in entry.detail["values"].items():
                     values.setdefault(column, Counter()).update(counts)
                 personal.update(entry.detail["spans"].get("pii", {}))
-    roles: Counter[str] = Counter()
-    for entry in ledger.entries(result.duplicates.labels):
-        roles.update({k[5:]: n for k, n in entry.counts.items() if k.startswith("role.")})
     table = Table(box=None, pad_edge=False)
     table.add_column("label")
     table.add_column("documents")
@@ -141,7 +139,8 @@ def _print_labels(console: Console, result: RunResult) -> None:
         reasons.pop("", None)
         kept = {"kept": values["quality_keep"]["true"]}
         table.add_row("quality", ", ".join(filter(None, (_reasons(kept), _reasons(reasons)))))
-    table.add_row("duplicates", _reasons(roles))
+    for row in _duplicate_rows(result):
+        table.add_row(*row)
     if values["language"]:
         values["language"].pop("", None)
         known = sum(1 for name in values["language"] if name != "und")
@@ -157,6 +156,19 @@ def _print_labels(console: Console, result: RunResult) -> None:
     if failed:
         table.add_row("not labelled", f"{failed:,} in one part, listed in rejects/annotate...")
     _show(console, "What the labels say", table)
+
+
+def _duplicate_rows(result: RunResult) -> Iterator[tuple[str, str]]:
+    """Duplicates by role and by level, pairs that were not looked at, and repeated passages."""
+    labels = {name: made.name for name, made in result.labels.items()}
+    found = duplicates_found(result.workspace.ledger, result.duplicates.labels.name, labels)
+    yield "duplicates", _reasons(found.roles)
+    if found.levels:
+        yield "  by level", _reasons(found.levels)
+    if found.pairs_skipped:
+        yield "  pairs skipped", f"{found.pairs_skipped:,} in crowded buckets"
+    for name, spans in found.spans.items():
+        yield name, f"{spans.documents:,}: {spans.spans:,} passages, {spans.share:.1%} of the text"
 
 
 def _print_stages(console: Console, result: RunResult) -> None:

@@ -44,6 +44,36 @@ def test_load_url_is_left_alone(tmp_path: Path) -> None:
         ({"part_bytes": "big"}, ["part_bytes", "'big'", "64MB"]),
         ({"shard_tokens": 0}, ["shard_tokens", "found 0"]),
         ({"extract": {"html_engine": "lynx"}}, ["extract.html_engine", "'lynx'", "resiliparse"]),
+        (
+            {"duplicates": {"levels": ["bytes", "nearly"]}},
+            ["duplicates.levels[1]", "'nearly'", "'near'", "'boilerplate'"],
+        ),
+        ({"duplicates": {"levels": ["near", "near"]}}, ["levels has 'near' twice"]),
+        ({"duplicates": {"levels": []}}, ["duplicates.levels", "found []"]),
+        ({"duplicates": {"threshold": 0.6}}, ["duplicates.threshold", "0.6", "equal to 0.7"]),
+        ({"duplicates": {"threshold": 1.1}}, ["duplicates.threshold", "1.1", "equal to 1"]),
+        ({"duplicates": {"treshold": 0.8}}, ["duplicates.treshold", "did you mean 'threshold'"]),
+        ({"duplicates": {"min_documents": 1}}, ["duplicates.min_documents", "found 1", "2"]),
+        (
+            {"duplicates": {"alarms": {"max_removed": 0}}},
+            ["duplicates.alarms.max_removed", "found 0", "greater than 0"],
+        ),
+        (
+            {"duplicates": {"alarms": {"max_cluster": 1.5}}},
+            ["duplicates.alarms.max_cluster", "found 1.5", "less than or equal to 1"],
+        ),
+        (
+            {"duplicates": {"alarms": {"max_remove": 0.5}}},
+            ["duplicates.alarms.max_remove", "did you mean 'max_removed'", "max_cluster"],
+        ),
+        (
+            {"duplicates": {"alarms": {"sources": {"a": 2}}}},
+            ["duplicates.alarms.sources.a", "found 2", "less than or equal to 1"],
+        ),
+        (
+            {"duplicates": {"alarms": {"sources": {"aa": 1.0}}}},
+            ["duplicates.alarms.sources", "'aa'", "did you mean 'a'", "allowed are the sources a"],
+        ),
     ],
 )
 def test_load_mistake_names_file_key_found_and_allowed(
@@ -53,6 +83,16 @@ def test_load_mistake_names_file_key_found_and_allowed(
         load(tmp_path, **changes)
     for part in ["corpus.yaml", *parts]:
         assert part in str(caught.value)
+
+
+def test_load_duplicates_by_default_looks_for_every_copy_of_a_whole_document(
+    tmp_path: Path,
+) -> None:
+    duplicates = load(tmp_path).duplicates  # type: ignore[attr-defined]
+    assert duplicates.levels == ("bytes", "text", "url", "near")
+    assert (duplicates.threshold, duplicates.min_documents) == (0.8, 3)
+    assert (duplicates.alarms.max_removed, duplicates.alarms.max_cluster) == (0.5, 0.1)
+    assert duplicates.alarms.sources == {}
 
 
 @pytest.mark.parametrize("written", ["", "- a list", "name: [", "name: a\nname: b"])

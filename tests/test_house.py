@@ -47,6 +47,7 @@ def test_beam_is_imported_only_where_pipelines_are_built() -> None:
         "pipelines/deduplicate/transform.py",
         "pipelines/mix/transform.py",
         "pipelines/near_duplicates/transform.py",
+        "pipelines/repeats/transform.py",
         "pipelines/run.py",
         "pipelines/workspace/transform.py",
     }

@@ -1,26 +1,24 @@
 """How many planted quotations are found, and what is flagged where none was planted.
 
-Items of real benchmarks are put into the middle of real documents (4,096 characters each), as they
-are and changed in ways that quotations change:
+Texts of real benchmark items are put into the middle of real documents (4,000 characters each), as
+they are and changed as quotations change (`planting`). What is planted is a *range*: the question,
+the options, a field of the answer, whatever is compared with a rule on its own (`rules`). So recall
+is by rule and by length in words. It is found where its document is contaminated, and named where
+a contaminated span names its item. Ranges that cannot be found (under 6 words; all template) are
+counted apart and not planted. Names of functions (`entry_point`) are planted as a call.
 
-- `verbatim`: the text of all fields;
-- `dress`: other case, quotation marks, dashes, commas and line breaks, the same words;
-- `first field`: the question without choices, answer or solution;
-- `words`: each word with a chance of 10 % replaced, left out, or followed by one of the document.
+That a run of 10 or 13 words is required bounds the recall of changed quotations; paraphrases are
+beyond the rules and not measured.
 
-A quotation is found where its document scores above `THRESHOLD`. That a shared 13-gram is required
-bounds the recall of `words`: 13 words in a row stay as they are with a chance of 0.9^13 = 0.25.
-Paraphrases are beyond the rule and not measured.
-
-Documents in which nothing was planted may yet hold real quotations, so those flagged are listed to
-be read, and their share is an upper bound of the false positive rate.
+Documents in which nothing was planted may yet hold real quotations, so all that are flagged are
+listed to be read, and their share is an upper bound of the false positive rate.
 """
 
 import gzip
 import json
 import random
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,38 +26,54 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from annotators.contamination.annotator import Contamination
-from annotators.contamination.items import Item, parse_benchmarks, read_items
+from annotators.contamination.annotator import ENTRY_POINT_FIELD, Contamination
+from annotators.contamination.index import BenchmarkIndex
+from annotators.contamination.items import Benchmark, Item, read_items
+from annotators.contamination.planting import EDITS, plant
+from annotators.contamination.rules import RuleNumber
+from annotators.contamination.words import WORD
 
-THRESHOLD: Final = 0.6
-"""Above it a document is contaminated (Qwen2.5-Math, arXiv:2409.12122)."""
-DOCUMENT_CHARACTERS: Final = 4096
+DOCUMENT_CHARACTERS: Final = 4000
+BINS: Final = ((0, 6), (6, 13), (13, 26), (26, 51), (51, 101), (101, 1 << 30))
+"""Lengths in words (of weight), [from, to)."""
+_UNTOUCHED: Final = (
+    "labels/weborganizer_examples",
+    "labels/dclm_majority",
+    "labels/dclm_agreement",
+)
 _BATCH = 512
-_WORD_CHANGE = 0.1
-_EXCERPT = 160
+_EXCERPT = 240
+_MAX_PLANTED_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EditFigures:
-    """Figures of one way to change a quotation."""
+class Cell:
+    """Figures of one kind and rule, one bin of lengths and one edit."""
 
+    kind: str
+    """Of the benchmark."""
+    rule: str
+    bin: int
+    """Number in `BINS`; -1 for names of functions, which have no length."""
     edit: str
-    num_items: int
-    recall: float
-    """Share of the items whose document scores above the threshold."""
-    named: float
-    """Share for which a span above the threshold names the planted item itself."""
+    planted: int
+    found: int
+    """Documents that are contaminated."""
+    named: int
+    """Documents of which a contaminated span names the planted item."""
     overlap: float
     """Median, over these, of bytes in both span and quotation / bytes in either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flagged:
-    """A document above the threshold in which nothing was planted."""
+    """A contaminated document in which nothing was planted."""
 
     document: str
     benchmark: str
     item: str
+    rule: str
+    field: str
     score: float
     excerpt: str
 
@@ -82,18 +96,34 @@ class DecontaminationFigures:
     num_benchmarks: int
     num_items: int
     num_findable: int
-    """Of `num_items`: neither too short nor all template."""
-    edits: tuple[EditFigures, ...]
+    """Of `num_items`."""
+    index_bytes: int
+    not_covered: dict[str, int]
+    """Why -> ranges of the drawn items that cannot be found."""
+    cells: tuple[Cell, ...]
     clean: tuple[CleanFigures, ...]
+
+    def recall(self, edit: str) -> float:
+        """Found / planted over all rules and lengths, of one edit."""
+        cells = [cell for cell in self.cells if cell.edit == edit and cell.bin >= 0]
+        return sum(cell.found for cell in cells) / max(sum(cell.planted for cell in cells), 1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Planted:
+class _Unit:
+    """A range that is planted."""
+
     benchmark: str
     item: str
+    kind: str
+    rule: str
+    bin: int
     text: str
-    start: int
-    end: int
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Kind, rule and length, by which recall is reported."""
+        return self.kind, self.rule, self.bin
 
 
 def evaluate_decontamination(
@@ -103,8 +133,8 @@ def evaluate_decontamination(
 
     Args:
         data: Folder with `decontamination/*.jsonl.gz` (benchmarks), `text/*.jsonl.gz` (documents
-            with `id` and `text`) and, where it is there, `labels/weborganizer_examples.jsonl.gz`.
-        items_per_benchmark: Items drawn from each benchmark, of those that can be found.
+            with `text` and perhaps `id`) and, where they are there, web pages in `labels/`.
+        items_per_benchmark: Items drawn from each benchmark.
         seed: Of the draws and the changes.
 
     Raises:
@@ -120,58 +150,93 @@ def evaluate_decontamination(
     options = [{"name": path.name.removesuffix(".jsonl.gz"), "path": str(path)} for path in paths]
     annotator = Contamination(benchmarks=options)
     clean = [_clean_figures("text", documents, annotator)]
-    web = data / "labels" / "weborganizer_examples.jsonl.gz"
-    if web.is_file():
-        clean.append(_clean_figures("weborganizer", list(_documents(web)), annotator))
-    hosts = _unflagged(documents, annotator)
-    items = _draw(options, annotator, items_per_benchmark, random.Random(seed))
+    for name in _UNTOUCHED:
+        path = data / f"{name}.jsonl.gz"
+        if path.is_file():
+            clean.append(_clean_figures(name.partition("/")[2], list(_cut(path)), annotator))
+    hosts = _untouched(documents, annotator)
+    units, not_covered = _draw(annotator, items_per_benchmark, random.Random(seed))
     facts = annotator.index_facts()
+    cells = [
+        cell
+        for edit in EDITS
+        for cell in _cells(edit, units, hosts, annotator, random.Random(seed))
+    ]
     return DecontaminationFigures(
         num_benchmarks=len(facts),
         num_items=sum(one.items for one in facts),
         num_findable=sum(one.indexed for one in facts),
-        edits=tuple(
-            _edit_figures(name, items, hosts, annotator, random.Random(seed)) for name in _EDITS
-        ),
+        index_bytes=annotator.index().num_bytes,
+        not_covered=not_covered,
+        cells=tuple(cells),
         clean=tuple(clean),
     )
 
 
 def render_decontamination(figures: DecontaminationFigures) -> str:
-    """A plain table of the changes, one of the clean documents, and the flagged ones to read."""
+    """A plain table of recall, one of the untouched documents, and the flagged ones to read."""
     lines = [
-        f"{figures.num_benchmarks} benchmarks, {figures.num_items} items, "
-        f"{figures.num_findable} of them long enough to be found",
+        f"{figures.num_benchmarks} benchmarks, {figures.num_items:,} items, "
+        f"{figures.num_findable:,} of them can be found; the index takes "
+        f"{figures.index_bytes / 1e6:.0f} MB",
+        "not planted, because they cannot be found: "
+        + (", ".join(f"{n} {why}" for why, n in figures.not_covered.items()) or "none"),
         "",
-        f"{'planted':<14}{'items':>7}{'recall':>9}{'named':>9}{'span overlap':>14}",
+        "recall (and share whose item is named) by kind, rule and length",
+        f"{'kind':<6}{'rule':<12}{'words':<9}{'planted':>8}"
+        + "".join(f"{edit:>16}" for edit in EDITS),
     ]
-    lines += [
-        f"{one.edit:<14}{one.num_items:>7}{one.recall:>9.4f}{one.named:>9.4f}{one.overlap:>14.4f}"
-        for one in figures.edits
-    ]
-    lines += ["", f"{'not planted':<14}{'documents':>10}{'sharing':>9}{'flagged':>9}{'rate':>11}"]
+    rows = {(cell.kind, cell.rule, cell.bin): cell.planted for cell in figures.cells}
+    by_place = {(cell.kind, cell.rule, cell.bin, cell.edit): cell for cell in figures.cells}
+    for (kind, rule, number), planted in sorted(rows.items()):
+        shown = [_shown(by_place.get((kind, rule, number, edit))) for edit in EDITS]
+        lines.append(f"{kind:<6}{rule:<12}{_bin_name(number):<9}{planted:>8}" + "".join(shown))
+    total = "".join(f"{figures.recall(edit):>16.4f}" for edit in EDITS)
+    lines.append(f"{'all lengths':<35}{total}")
+    exact = [c.overlap for c in figures.cells if c.edit == "verbatim" and c.found and c.bin >= 0]
+    if exact:
+        lines.append(f"verbatim: lowest median overlap of span and quotation {min(exact):.3f}")
+    lines += ["", f"{'untouched':<24}{'documents':>10}{'sharing':>9}{'flagged':>9}{'rate':>11}"]
     for clean in figures.clean:
         rate = len(clean.flagged) / max(clean.num_documents, 1)
         lines.append(
-            f"{clean.documents_of:<14}{clean.num_documents:>10}{clean.num_sharing:>9}"
+            f"{clean.documents_of:<24}{clean.num_documents:>10,}{clean.num_sharing:>9}"
             f"{len(clean.flagged):>9}{rate:>11.6f}"
         )
     for one in (one for clean in figures.clean for one in clean.flagged):
-        lines.append(f"  {one.score:.2f} {one.document} {one.benchmark}/{one.item}: {one.excerpt}")
+        lines.append(
+            f"  {one.document}  {one.benchmark}/{one.item} {one.field} by {one.rule}, "
+            f"score {one.score:.2f}: {one.excerpt}"
+        )
     return "\n".join(lines)
 
 
-def _documents(path: Path) -> Iterator[tuple[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            record = json.loads(line)
-            yield record["id"], record["text"]
+def _shown(cell: Cell | None) -> str:
+    if cell is None or not cell.planted:
+        return f"{'-':>16}"
+    return f"{cell.found / cell.planted:>8.4f} ({cell.named / cell.planted:.3f})"
+
+
+def _bin_name(number: int) -> str:
+    if number < 0:
+        return "-"
+    low, high = BINS[number]
+    return f"{low}-{high - 1}" if number < len(BINS) - 1 else f">{low - 1}"
+
+
+def _bin_of(weight: int) -> int:
+    return next(i for i, (_, high) in enumerate(BINS) if weight < high * WORD)
 
 
 def _cut(path: Path) -> Iterator[tuple[str, str]]:
-    for name, text in _documents(path):
-        for start in range(0, len(text), DOCUMENT_CHARACTERS):
-            yield f"{name}@{start}", text[start : start + DOCUMENT_CHARACTERS]
+    """Gives pieces of documents, named by file, line or id, and first character."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            record = json.loads(line)
+            name = record.get("id", f"{path.name.partition('.')[0]}:{number}")
+            text = record["text"]
+            for start in range(0, len(text), DOCUMENT_CHARACTERS):
+                yield f"{name}@{start}", text[start : start + DOCUMENT_CHARACTERS]
 
 
 def _labels(annotator: Contamination, texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -182,39 +247,38 @@ def _labels(annotator: Contamination, texts: Sequence[str]) -> list[dict[str, An
     return rows
 
 
-def _is_above(score: float) -> bool:
-    """Compares as float32: a score of 0.6, as a double, would be above 0.6."""
-    return bool(np.float32(score) > np.float32(THRESHOLD))
-
-
 def _clean_figures(
     name: str, documents: Sequence[tuple[str, str]], annotator: Contamination
 ) -> CleanFigures:
     labels = _labels(annotator, [text for _, text in documents])
     flagged = []
     for (document, text), row in zip(documents, labels, strict=True):
-        if not _is_above(row["contamination_score"]):
+        if not row["contaminated"]:
             continue
-        span = max(row["contamination_spans"], key=lambda one: float(one["score"]))
+        span = max(
+            (one for one in row["contamination_spans"] if one["item"] == row["benchmark_item"]),
+            key=lambda one: (one["contaminated"], float(one["score"])),
+        )
         quoted = text.encode()[span["start"] : span["end"]].decode()
         one = Flagged(
             document=document,
             benchmark=row["benchmark"],
             item=row["benchmark_item"],
+            rule=row["contamination_rule"],
+            field=span["field"],
             score=row["contamination_score"],
             excerpt=" ".join(quoted.split())[:_EXCERPT],
         )
         flagged.append(one)
-    num_sharing = sum(row["benchmark"] is not None for row in labels)
     return CleanFigures(
         documents_of=name,
         num_documents=len(documents),
-        num_sharing=num_sharing,
+        num_sharing=sum(row["benchmark"] is not None for row in labels),
         flagged=tuple(flagged),
     )
 
 
-def _unflagged(documents: Sequence[tuple[str, str]], annotator: Contamination) -> list[str]:
+def _untouched(documents: Sequence[tuple[str, str]], annotator: Contamination) -> list[str]:
     """Gives the whole-length documents that share nothing, in which items are planted."""
     texts = [text for _, text in documents if len(text) == DOCUMENT_CHARACTERS]
     labels = _labels(annotator, texts)
@@ -222,117 +286,105 @@ def _unflagged(documents: Sequence[tuple[str, str]], annotator: Contamination) -
 
 
 def _draw(
-    options: Sequence[dict[str, str]], annotator: Contamination, count: int, chance: random.Random
-) -> list[tuple[str, Item]]:
-    """Draws findable items of each benchmark."""
-    findable = iter(annotator.index().findable.tolist())
-    drawn: list[tuple[str, Item]] = []
-    for benchmark in parse_benchmarks(options):
+    annotator: Contamination, count: int, chance: random.Random
+) -> tuple[list[_Unit], dict[str, int]]:
+    """Draws items of each benchmark; gives their ranges, and why others cannot be found."""
+    index = annotator.index()
+    units: list[_Unit] = []
+    lost = Counter[str]()
+    first = 0
+    for benchmark in annotator.benchmarks:
         items = read_items(benchmark)
-        found = [item for item in items if next(findable)]
-        chosen = chance.sample(found, min(count, len(found)))
-        drawn += [(benchmark.name, item) for item in chosen]
-    return drawn
+        for position in sorted(chance.sample(range(len(items)), min(count, len(items)))):
+            item = items[position]
+            made, without_ngram = _units(index, first + position, benchmark, item)
+            units += made
+            lost[f"{benchmark.kind} of template alone"] += without_ngram
+            lost[f"{benchmark.kind} under 6 words"] += _has_no_range(index, first + position)
+        first += len(items)
+    return units, {why: n for why, n in sorted(lost.items()) if n}
 
 
-def _edit_figures(
-    name: str,
-    items: Sequence[tuple[str, Item]],
+def _has_no_range(index: BenchmarkIndex, item: int) -> bool:
+    offsets = index.index.words.range_offsets
+    return bool(offsets[item] == offsets[item + 1])
+
+
+def _units(
+    index: BenchmarkIndex, number: int, benchmark: Benchmark, item: Item
+) -> tuple[list[_Unit], int]:
+    """Gives the ranges of an item that can be found, and how many cannot."""
+    words = index.index.words
+    texts = {part.field: part.text for part in item.parts}
+    question = next((part for part in item.parts if part.role == "question"), None)
+    options = next((part for part in item.parts if part.role == "options"), None)
+    if question and options:
+        texts[f"{question.field}+{options.field}"] = f"{question.text}\n{options.text}"
+    made, lost = list[_Unit](), 0
+    for at in range(int(words.range_offsets[number]), int(words.range_offsets[number + 1])):
+        start, end, rule = words.ranges[at].tolist()
+        text = texts[index.fields[at]]
+        if not index.findable_ranges[at]:
+            lost += 1
+        elif len(text) <= _MAX_PLANTED_CHARACTERS:
+            weight = int(words.weights[end] - words.weights[start])
+            name = RuleNumber(rule).name.lower()
+            place = (benchmark.kind, name, _bin_of(weight))
+            made.append(_Unit(benchmark.name, item.id, *place, text))
+    if item.entry_point:
+        text = f"print({item.entry_point}(values))"
+        made.append(_Unit(benchmark.name, item.id, benchmark.kind, ENTRY_POINT_FIELD, -1, text))
+    return made, lost
+
+
+def _cells(
+    edit: str,
+    units: Sequence[_Unit],
     hosts: Sequence[str],
     annotator: Contamination,
     chance: random.Random,
-) -> EditFigures:
-    planted = [_plant(one, _EDITS[name], chance.choice(hosts), chance) for one in items]
-    rows = _labels(annotator, [one.text for one in planted])
-    overlaps = [
-        overlap
-        for one, row in zip(planted, rows, strict=True)
-        if (overlap := _overlap(one, row["contamination_spans"])) is not None
+) -> list[Cell]:
+    """Figures of one edit. Names of functions are only planted as they are."""
+    chosen = [one for one in units if one.bin >= 0 or edit == "verbatim"]
+    drawn = [chance.choice(hosts) for _ in chosen]
+    planted = [
+        plant(EDITS[edit](one.text, host.split(), chance), host)
+        for one, host in zip(chosen, drawn, strict=True)
     ]
-    found = sum(_is_above(row["contamination_score"]) for row in rows)
-    return EditFigures(
-        edit=name,
-        num_items=len(items),
-        recall=found / len(items),
-        named=len(overlaps) / len(items),
-        overlap=float(np.median(overlaps)) if overlaps else 0.0,
-    )
+    rows = _labels(annotator, [text for text, _, _ in planted])
+    cells = []
+    for place in sorted({one.place for one in chosen}):
+        mine = [i for i, one in enumerate(chosen) if one.place == place]
+        overlaps = [
+            overlap
+            for i in mine
+            if (overlap := _overlap(chosen[i], planted[i], rows[i])) is not None
+        ]
+        cells.append(
+            Cell(
+                kind=place[0],
+                rule=place[1],
+                bin=place[2],
+                edit=edit,
+                planted=len(mine),
+                found=sum(bool(rows[i]["contaminated"]) for i in mine),
+                named=len(overlaps),
+                overlap=float(np.median(overlaps)) if overlaps else 0.0,
+            )
+        )
+    return cells
 
 
-def _overlap(planted: _Planted, spans: Sequence[dict[str, Any]]) -> float | None:
-    """Gives the best overlap of a span above the threshold that names the planted item."""
+def _overlap(unit: _Unit, planted: tuple[str, int, int], row: dict[str, Any]) -> float | None:
+    """Gives the best overlap of a contaminated span that names the planted item."""
+    _, start, end = planted
     return max(
         (
-            max(0, min(planted.end, span["end"]) - max(planted.start, span["start"]))
-            / (max(planted.end, span["end"]) - min(planted.start, span["start"]))
-            for span in spans
-            if (span["benchmark"], span["item"]) == (planted.benchmark, planted.item)
-            and _is_above(span["score"])
+            max(0, min(end, span["end"]) - max(start, span["start"]))
+            / (max(end, span["end"]) - min(start, span["start"]))
+            for span in row["contamination_spans"]
+            if (span["benchmark"], span["item"]) == (unit.benchmark, unit.item)
+            and span["contaminated"]
         ),
         default=None,
     )
-
-
-_Edit = Callable[[Item, Sequence[str], random.Random], str]
-
-
-def _plant(named: tuple[str, Item], edit: _Edit, host: str, chance: random.Random) -> _Planted:
-    """Puts an item as a paragraph of its own between two words of a document."""
-    benchmark, item = named
-    at = host.find(" ", len(host) // 2)
-    at = len(host) // 2 if at < 0 else at
-    quotation = edit(item, host.split(), chance)
-    before = host[:at] + "\n\n"
-    start = len(before.encode())
-    return _Planted(
-        benchmark,
-        item.id,
-        f"{before}{quotation}\n\n{host[at:]}",
-        start,
-        start + len(quotation.encode()),
-    )
-
-
-def _verbatim(item: Item, words: Sequence[str], chance: random.Random) -> str:
-    del words, chance
-    return "\n".join(item.texts)
-
-
-def _first_field(item: Item, words: Sequence[str], chance: random.Random) -> str:
-    del words, chance
-    return item.texts[0]
-
-
-_DRESS: Final = str.maketrans({"'": "\u2019", '"': "\u201c", "-": "\u2013", ".": " . ", ",": ""})
-
-
-def _dress(item: Item, words: Sequence[str], chance: random.Random) -> str:
-    """Keeps the words; commas are left out only where space follows, lest two words join."""
-    text = re.sub(r",(?=\S)", " , ", "\n".join(item.texts)).translate(_DRESS)
-    text = chance.choice((str.upper, str.lower, str.title))(text)
-    spaces = ("  ", "\n", "\u00a0", "\t")
-    return re.sub(r"\s+", lambda _: chance.choice(spaces), text)
-
-
-def _change_words(item: Item, words: Sequence[str], chance: random.Random) -> str:
-    """Changes words between spaces, or where there are hardly any, pairs of letters."""
-    text = "\n".join(item.texts)
-    pieces = re.findall(r"\S+|\s+", text)
-    if len(pieces) * 8 < len(text):
-        pieces = re.findall(r"\S{1,2}|\s+", text)
-    changed = []
-    for piece in pieces:
-        if piece.isspace() or chance.random() >= _WORD_CHANGE:
-            changed.append(piece)
-            continue
-        other = chance.choice(words)
-        changed.append(chance.choice((other, "", f"{piece} {other}")))
-    return "".join(changed)
-
-
-_EDITS: Final[dict[str, _Edit]] = {
-    "verbatim": _verbatim,
-    "dress": _dress,
-    "first field": _first_field,
-    "words": _change_words,
-}

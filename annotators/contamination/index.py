@@ -1,14 +1,9 @@
 """An index of benchmark items by their n-grams, small enough for every process to hold its own.
 
-An n-gram is the shortest run of words, from a given one on, that weighs 13 words (`words`: about 13
-words of prose, more in formulas, 24 Han letters). The length is that of the Qwen2.5-Math report
-(arXiv:2409.12122, section 2) and of GPT-3 (arXiv:2005.14165, appendix C). The words of all items
-stand in one array, so an n-gram is known by the position of its first word.
-
-A short opening is the first field of an item (its question), or else a whole item, that weighs at
-least 8 words but less than 13. It is found by its first 8 words, and counts only where all of it
-follows. Items that are shorter ("How many are left?") are quoted by chance; they are not indexed,
-but counted as too short.
+An n-gram is the shortest run of words, from a given one on, that weighs as much as the rule of the
+benchmark's kind asks for: 13 words (mathematics) or 10 (`rules`, `words`: of prose 13 words, more
+in formulas, 24 Han letters). The words of all items stand in one array, so an n-gram is known by
+the position of its first word. A text that must stand whole is known by its first 6 words.
 
 **Common n-grams.** An n-gram in more than `MAX_SHARING` items of one benchmark is its template
 ("Which of the following statements is true ...") or a source text that many of its questions share,
@@ -16,24 +11,32 @@ and flags nothing; it still counts in the score of an item found by another n-gr
 benchmarks does not make an n-gram common, since benchmarks contain one another. An item
 that has only common n-grams cannot be found, and is counted.
 
-A table is a sorted array of hashes with the positions of each, the bounds of its buckets (by the
-first bits of the hash) and, before both, one bit for each of 8 to 16 times as many longer prefixes:
-a document without a quotation reads little but that bitmap. The 27,700 items of 22
-benchmark files, 2.3 million words, take 76 MB and 1.3 s.
+Before the tables of n-grams stands one filter (`tables`) for both lengths. It holds runs of 6 words
+from inside the n-grams, and is asked at every fifth word of a document only; a second, small one,
+asked at every word, holds the openings of the texts that must stand whole. The 27,700 items of 22
+benchmark files, 2.3 million words, take 77 MB.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from annotators.contamination.entry_points import EntryPoints, index_entry_points
+from annotators.contamination.facts import IndexFacts, ItemState, check_found, facts_of
 from annotators.contamination.items import Benchmark, Item, read_items
+from annotators.contamination.rules import (
+    RULES,
+    Range,
+    RuleNumber,
+    Section,
+    ranges_of,
+)
+from annotators.contamination.tables import Bloom, Table, make_bloom, make_table, mixed
 from annotators.contamination.words import (
-    MAX_WORDS_PER_BYTE,
     WORD,
     FoldedWords,
     Folds,
@@ -45,18 +48,19 @@ from annotators.text.kernels import inlined_kernel, kernel
 from annotators.text.utf8 import Utf8Texts, utf8_texts
 from annotators.text.words import HASH_BASE
 
-NGRAM_WEIGHT = 13 * WORD
 MIN_ITEM_WEIGHT = 8 * WORD
+"""Weight from which a passage of a held-out text is worth looking for (`pipelines.validation`)."""
 MAX_SHARING = 10
 """Items of one benchmark that may share an n-gram. Of 1.56 million n-grams of 22 benchmark files
 760 are common, 604 of them instructions of BBH, which up to 125 items repeat."""
 MAX_ITEM_WORDS = 4096
 """Later words of an item are not compared: bounds the work for one quotation to 0.1 s."""
+RUN_WORDS, RUN_STEP = 6, 5
+"""The filters hold runs of 6 words. No word weighs more than one, so an n-gram of 10 or 13 words
+has at least 10: of any 5 neighbouring places in a document one begins a run that lies inside it."""
 
 _MAX_NGRAM = 64  # 13 / 0.26 = 50 Thai letters
-_FIRST_BITS = 18
-_HASH_SHIFT = np.uint64(32)
-_HASH_FACTOR = np.uint64(0x9FB21C651E98DF25)
+_FIRST_BITS, _FIRST_BITS_OF_FEW = 18, 12
 
 
 def _powers() -> NDArray[np.uint64]:
@@ -67,23 +71,6 @@ def _powers() -> NDArray[np.uint64]:
 
 POWERS = _powers()
 """HASH_BASE to the power of each length of an n-gram: `uint64[65]`."""
-
-
-class Table(NamedTuple):
-    """N-grams by hash."""
-
-    bits: NDArray[np.uint64]
-    """Bitmap by the first bits of a hash: `uint64[2**k / 64]`."""
-    bits_shift: np.uint64
-    """64 - k."""
-    buckets: NDArray[np.int32]
-    """`int32[2**18 + 1]`: the hashes that begin with b are `hashes[buckets[b]:buckets[b + 1]]`."""
-    hashes: NDArray[np.uint64]
-    """Sorted, each once: `uint64[num_ngrams]`."""
-    offsets: NDArray[np.int32]
-    """`int32[num_ngrams + 1]`: n-gram n is at `positions[offsets[n]:offsets[n + 1]]`."""
-    positions: NDArray[np.int32]
-    """First word of each occurrence."""
 
 
 class ItemWords(NamedTuple):
@@ -100,39 +87,31 @@ class ItemWords(NamedTuple):
     range_offsets: NDArray[np.int32]
     """Ranges of item i are `range_offsets[i]` to `range_offsets[i + 1]`."""
     ranges: NDArray[np.int32]
-    """`int32[num_ranges, 2]`: first word, and the word after the last, of what is scored on its
-    own: each whole item, and where it has several fields, each of at least an n-gram and a short
-    opening."""
-    opening_ends: NDArray[np.int32]
-    """The word after the short opening of each item, its start where it has none:
-    `int32[num_items]`."""
+    """`int32[num_ranges, 3]`: first word, the word after the last, and the rule (`RuleNumber`) of
+    what is compared on its own."""
+
+
+class Filters(NamedTuple):
+    """Runs of `RUN_WORDS` words."""
+
+    inside: Bloom
+    """Those that begin with one of the first `RUN_STEP` words of an n-gram."""
+    openings: Bloom
+    """Those that begin a text that must stand whole."""
 
 
 class Index(NamedTuple):
     """What kernels read."""
 
     words: ItemWords
+    filters: Filters
     ngrams: Table
+    """N-grams of 10 words (code, text); positions of their first words."""
+    long_ngrams: Table
+    """N-grams of 13 words (math)."""
     openings: Table
-    """First 8 words of the short openings."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexFacts:
-    """What became of the items of one benchmark: items = indexed + too_short + common."""
-
-    benchmark: str
-    items: int
-    indexed: int
-    """Can be found."""
-    too_short: int
-    """Weigh less than 8 words, those without text included."""
-    common: int
-    """Have no n-gram but those that more than `MAX_SHARING` items share."""
-    cut: int
-    """Of `indexed`: longer than `MAX_ITEM_WORDS`, and indexed up to there."""
-    common_ngrams: int
-    """N-grams that flag nothing."""
+    """First `RUN_WORDS` words of the texts that must stand whole; positions are ranges."""
+    entry_points: EntryPoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +124,34 @@ class BenchmarkIndex:
     """Number in `benchmarks` of each item: `int32[num_items]`."""
     ids: tuple[str, ...]
     """Of each item, in its benchmark."""
+    fields: tuple[str, ...]
+    """Of each range."""
     findable: NDArray[np.bool_]
-    """Whether an item is `indexed`: `bool[num_items]`."""
+    """Whether something of an item can be found: `bool[num_items]`."""
+    findable_ranges: NDArray[np.bool_]
+    """Whether a range can be found: `bool[num_ranges]`."""
     facts: tuple[IndexFacts, ...]
 
     @property
     def num_bytes(self) -> int:
         """Bytes of the arrays that kernels read."""
-        return sum(array.nbytes for part in self.index for array in part)
+        return num_bytes(self.index)
+
+
+def num_bytes(value: object) -> int:
+    """Bytes of all arrays in nested tuples."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    return sum(num_bytes(one) for one in value) if isinstance(value, tuple) else 0
+
+
+class _Runs(NamedTuple):
+    """N-grams of one length, in the order of their positions."""
+
+    hashes: NDArray[np.uint64]
+    positions: NDArray[np.int32]
+    common: NDArray[np.bool_]
+    """Whether too many items of one benchmark share it."""
 
 
 def build_index(benchmarks: Sequence[Benchmark]) -> BenchmarkIndex:
@@ -164,64 +163,51 @@ def build_index(benchmarks: Sequence[Benchmark]) -> BenchmarkIndex:
     read = [read_items(benchmark) for benchmark in benchmarks]
     items = [item for found in read for item in found]
     benchmark_of = np.repeat(np.arange(len(read), dtype=np.int32), [len(found) for found in read])
-    words, is_cut = _item_words(items)
-    weight = words.weights[words.offsets[1:]] - words.weights[words.offsets[:-1]]
-    findable = np.zeros(len(items), np.bool_)
-
-    hashes, positions = _run_hashes(words, words.offsets[1:], NGRAM_WEIGHT)
-    owners = words.item_of[positions]
-    common = _common(hashes, owners, benchmark_of)
-    findable[owners[~common]] = True
-
-    openers, openings = _opening_hashes(words)
-    common_openings = _common(openings, openers, benchmark_of)
-    findable[openers[~common_openings]] = True
-    anchors, starts = _run_hashes(words, words.opening_ends, MIN_ITEM_WEIGHT)
-    is_first = starts == words.offsets[words.item_of[starts]]
-    kept = is_first & np.isin(words.item_of[starts], openers[~common_openings])
-
-    facts = tuple(
-        IndexFacts(
-            benchmark=benchmark.name,
-            items=int(np.sum(mine)),
-            indexed=int(np.sum(mine & findable)),
-            too_short=int(np.sum(mine & (weight < MIN_ITEM_WEIGHT))),
-            common=int(np.sum(mine & (weight >= MIN_ITEM_WEIGHT) & ~findable)),
-            cut=int(np.sum(mine & findable & is_cut)),
-            common_ngrams=len(np.unique(hashes[common & mine[owners]])),
-        )
-        for benchmark, mine in ((b, benchmark_of == n) for n, b in enumerate(benchmarks))
-    )
-    _check_found(facts, benchmarks)
+    kinds = [benchmarks[number].kind for number in benchmark_of.tolist()]
+    words, fields, is_cut = _item_words(items, kinds)
+    prefixes = _prefixes(words)
+    short = _ngrams(words, prefixes, benchmark_of, RULES["text"].ngram_weight)
+    long = _ngrams(words, prefixes, benchmark_of, RULES["math"].ngram_weight)
+    whole = _whole_ranges(words, prefixes, benchmark_of)
+    starts = np.concatenate([one.positions[~one.common] for one in (short, long)])
+    inside = np.unique(starts[:, None] + np.arange(RUN_STEP, dtype=np.int32))
+    openings = _runs_from(prefixes, words.ranges[whole, 0])
     index = Index(
         words,
-        _table(hashes[~common], positions[~common]),
-        _table(anchors[kept], starts[kept]),
+        Filters(make_bloom(_runs_from(prefixes, inside)), make_bloom(openings)),
+        make_table(short.hashes[~short.common], short.positions[~short.common], _FIRST_BITS),
+        make_table(long.hashes[~long.common], long.positions[~long.common], _FIRST_BITS),
+        make_table(openings, whole, _FIRST_BITS_OF_FEW),
+        index_entry_points([item.entry_point for item in items]),
     )
-    names = tuple(benchmark.name for benchmark in benchmarks)
-    ids = tuple(item.id for item in items)
-    return BenchmarkIndex(index, names, benchmark_of, ids, findable, facts)
+    findable_ranges = _findable_ranges(words, (short, long), whole)
+    findable = np.zeros(len(items), np.bool_)
+    findable[words.item_of[words.ranges[findable_ranges, 0]]] = True
+    findable[index.entry_points.items] = True
+    state = ItemState(findable, np.diff(words.range_offsets) > 0, is_cut)
+    facts = facts_of(benchmarks, read, state, _common_ngrams(words, benchmark_of, (short, long)))
+    check_found(facts, benchmarks)
+    return BenchmarkIndex(
+        index=index,
+        benchmarks=tuple(benchmark.name for benchmark in benchmarks),
+        benchmark_of=benchmark_of,
+        ids=tuple(item.id for item in items),
+        fields=fields,
+        findable=findable,
+        findable_ranges=findable_ranges,
+        facts=facts,
+    )
 
 
-def _check_found(facts: Sequence[IndexFacts], benchmarks: Sequence[Benchmark]) -> None:
-    """Refuses a benchmark of which nothing can be found: its result would be an empty success."""
-    for one, benchmark in zip(facts, benchmarks, strict=True):
-        if not one.indexed:
-            raise ValueError(
-                f"benchmark {one.benchmark}: of {one.items} items in {benchmark.path}, "
-                f"{one.too_short} have less than {MIN_ITEM_WEIGHT // WORD} words and {one.common} "
-                f"share all they say with {MAX_SHARING} others or more, so none can be found; "
-                "name more of its fields in `fields`, or leave the benchmark out"
-            )
-
-
-def _item_words(items: Sequence[Item]) -> tuple[ItemWords, NDArray[np.bool_]]:
-    """Splits all items into words; gives also which are longer than `MAX_ITEM_WORDS`."""
-    texts = pa.array([text for item in items for text in item.texts], pa.large_string())
+def _item_words(
+    items: Sequence[Item], kinds: Sequence[str]
+) -> tuple[ItemWords, tuple[str, ...], NDArray[np.bool_]]:
+    """Splits all items into words; gives also the field of each range, and which items are cut."""
+    texts = pa.array([part.text for item in items for part in item.parts], pa.large_string())
     hashes, all_weights, ends = _split_texts(utf8_texts(texts))
-    num_texts = np.array([len(item.texts) for item in items], np.int64)
+    num_parts = np.array([len(item.parts) for item in items], np.int64)
     bounds = np.concatenate(([0], ends))
-    of_item = np.concatenate(([0], np.cumsum(num_texts)))
+    of_item = np.concatenate(([0], np.cumsum(num_parts)))
     starts, stops = bounds[of_item[:-1]], bounds[of_item[1:]]
     is_cut = stops - starts > MAX_ITEM_WORDS
     kept_stops = np.minimum(stops, starts + MAX_ITEM_WORDS)
@@ -230,58 +216,43 @@ def _item_words(items: Sequence[Item]) -> tuple[ItemWords, NDArray[np.bool_]]:
         [np.arange(a, b) for a, b in zip(starts, kept_stops, strict=True)] or [np.zeros(0, int)]
     ).astype(np.int64)
     weights = np.concatenate(([0], np.cumsum(all_weights[source])))
-    fields = [
-        np.minimum(bounds[of_item[i] : of_item[i + 1] + 1] - starts[i] + offset, offset + length)
-        for i, (offset, length) in enumerate(zip(offsets[:-1], np.diff(offsets), strict=True))
-    ]
-    ranges = [_ranges(one.tolist(), weights) for one in fields]
-    openings = [_opening_end(one.tolist(), weights) for one in fields]
+    ranges: list[list[Range]] = []
+    for i, (item, kind) in enumerate(zip(items, kinds, strict=True)):
+        cuts = bounds[of_item[i] : of_item[i + 1] + 1] - starts[i] + offsets[i]
+        cuts = np.minimum(cuts, offsets[i + 1]).tolist()
+        sections = [
+            Section(part.role, part.field, a, b, int(weights[b] - weights[a]))
+            for part, a, b in zip(item.parts, cuts[:-1], cuts[1:], strict=True)
+            if a < b
+        ]
+        ranges.append(ranges_of(sections, kind))
+    rows = [(one.first, one.last, one.rule) for found in ranges for one in found]
     words = ItemWords(
         hashes[source],
         weights,
         np.repeat(np.arange(len(items), dtype=np.int32), np.diff(offsets)),
         offsets,
         np.cumsum([0, *map(len, ranges)]).astype(np.int32),
-        np.array([pair for pairs in ranges for pair in pairs], np.int32).reshape(-1, 2),
-        np.array(openings, np.int32),
+        np.array(rows, np.int32).reshape(-1, 3),
     )
-    return words, is_cut
-
-
-def _is_opening(weight: int) -> bool:
-    return MIN_ITEM_WEIGHT <= weight < NGRAM_WEIGHT
-
-
-def _opening_end(bounds: Sequence[int], weights: NDArray[np.int64]) -> int:
-    """Gives the end of the short opening: of the first field, or of an item that is one."""
-    for end in (bounds[1:2] or bounds)[0], bounds[-1]:
-        if _is_opening(int(weights[end] - weights[bounds[0]])):
-            return end
-    return bounds[0]
-
-
-def _ranges(bounds: Sequence[int], weights: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Gives the ranges of an item that are scored, from the bounds of its fields."""
-    whole = (bounds[0], bounds[-1])
-    ranges = [whole]
-    for first, last in pairwise(bounds):
-        weight = weights[last] - weights[first]
-        is_alone = weight >= NGRAM_WEIGHT or (first == bounds[0] and _is_opening(weight))
-        if is_alone and (first, last) != whole:
-            ranges.append((first, last))
-    return ranges
+    return words, tuple(one.field for found in ranges for one in found), is_cut
 
 
 def _split_texts(
     texts: Utf8Texts,
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
     """Gives hash and weight of every word, and the number of words up to the end of each text."""
-    max_words = MAX_WORDS_PER_BYTE * int(texts.offsets[-1] - texts.offsets[0])
-    hashes, weights = np.empty(max_words, np.uint64), np.empty(max_words, np.int64)
     ends = np.empty(len(texts.offsets) - 1, np.int64)
     scratch = empty_folded_words(texts.max_bytes())
-    count = _append_words(*texts, folds(), scratch, hashes, weights, ends)
-    return hashes[:count].copy(), weights[:count].copy(), ends
+    # Counted first: twice as many words as bytes would be room for all, and far too much.
+    count = _append_words(*texts, folds(), scratch, *_no_words(), ends)
+    hashes, weights = np.empty(count, np.uint64), np.empty(count, np.int64)
+    _append_words(*texts, folds(), scratch, hashes, weights, ends)
+    return hashes, weights, ends
+
+
+def _no_words() -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    return np.empty(0, np.uint64), np.empty(0, np.int64)
 
 
 @kernel
@@ -294,12 +265,14 @@ def _append_words(
     weights: NDArray[np.int64],
     ends: NDArray[np.int64],
 ) -> int:
+    """Writes words where there is room for any, and counts them."""
     count = 0
     for text in range(len(ends)):
         num_words = fold_words(data, offsets[text], offsets[text + 1], table, scratch)
-        for i in range(num_words):
-            hashes[count + i] = scratch.hashes[i]
-            weights[count + i] = scratch.weights[i + 1] - scratch.weights[i]
+        if len(hashes):
+            for i in range(num_words):
+                hashes[count + i] = scratch.hashes[i]
+                weights[count + i] = scratch.weights[i + 1] - scratch.weights[i]
         count += num_words
         ends[text] = count
     return count
@@ -308,28 +281,25 @@ def _append_words(
 @inlined_kernel
 def run_hash(prefixes: NDArray[np.uint64], powers: NDArray[np.uint64], i: int, j: int) -> np.uint64:
     """Hashes words i to j, so that its first bits can number a bucket."""
-    value = prefixes[j] - prefixes[i] * powers[j - i]
-    value = (value ^ (value >> _HASH_SHIFT)) * _HASH_FACTOR
-    mixed: np.uint64 = value ^ (value >> _HASH_SHIFT)
-    return mixed
+    return mixed(prefixes[j] - prefixes[i] * powers[j - i])
 
 
 @kernel
-def _fill_run_hashes(
+def _fill_ngrams(
     words: ItemWords,
     prefixes: NDArray[np.uint64],
     powers: NDArray[np.uint64],
-    ends: NDArray[np.int32],
+    ranges: NDArray[np.int32],
     weight: int,
     hashes: NDArray[np.uint64],
     positions: NDArray[np.int32],
 ) -> int:
-    """Hashes the run of `weight` from each word of each item, up to its end in `ends`."""
+    """Hashes the run of `weight` from each word of each range."""
     count = 0
-    for item in range(len(ends)):
-        end = ends[item]
-        j = words.offsets[item]
-        for i in range(words.offsets[item], end):
+    for number in range(len(ranges)):
+        end = ranges[number, 1]
+        j = ranges[number, 0]
+        for i in range(ranges[number, 0], end):
             while j < end and words.weights[j] - words.weights[i] < weight:
                 j += 1
             if words.weights[j] - words.weights[i] < weight:
@@ -353,23 +323,74 @@ def _prefixes(words: ItemWords) -> NDArray[np.uint64]:
     return prefixes
 
 
-def _run_hashes(
-    words: ItemWords, ends: NDArray[np.int32], weight: int
-) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-    """Gives hash and first word of every run of `weight` in the items, up to `ends`."""
-    hashes = np.empty(len(words.hashes), np.uint64)
-    positions = np.empty(len(words.hashes), np.int32)
-    prefixes = _prefixes(words)
-    count = _fill_run_hashes(words, prefixes, POWERS, ends, weight, hashes, positions)
-    return hashes[:count].copy(), positions[:count].copy()
+def _ngrams(
+    words: ItemWords, prefixes: NDArray[np.uint64], benchmark_of: NDArray[np.int32], weight: int
+) -> _Runs:
+    """Gives the n-grams of all ranges whose rule asks for runs of `weight`."""
+    rules = [rule.number for rule in RULES.values() if rule.ngram_weight == weight]
+    ranges = words.ranges[np.isin(words.ranges[:, 2], rules)]
+    size = int((ranges[:, 1] - ranges[:, 0]).sum())
+    hashes, positions = np.empty(size, np.uint64), np.empty(size, np.int32)
+    count = _fill_ngrams(words, prefixes, POWERS, ranges, weight, hashes, positions)
+    # A question is in one range alone and in another with its options.
+    positions, first = np.unique(positions[:count], return_index=True)
+    hashes = hashes[first]
+    return _Runs(hashes, positions, _common(hashes, words.item_of[positions], benchmark_of))
 
 
-def _opening_hashes(words: ItemWords) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
-    """Gives the items with a short opening, and its hash."""
-    items = np.flatnonzero(words.opening_ends > words.offsets[:-1]).astype(np.int32)
-    starts, ends = words.offsets[items], words.opening_ends[items]
-    prefixes = _prefixes(words)
-    return items, prefixes[ends] - prefixes[starts] * POWERS[ends - starts]
+def _whole_ranges(
+    words: ItemWords, prefixes: NDArray[np.uint64], benchmark_of: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Gives the numbers of the ranges that must stand whole, without common ones."""
+    numbers = np.flatnonzero(words.ranges[:, 2] == RuleNumber.WHOLE).astype(np.int32)
+    starts, ends = words.ranges[numbers, 0], words.ranges[numbers, 1]
+    hashes = prefixes[ends] - prefixes[starts] * POWERS[ends - starts]
+    return numbers[~_common(hashes, words.item_of[starts], benchmark_of)]
+
+
+def _runs_from(prefixes: NDArray[np.uint64], starts: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """Hashes `RUN_WORDS` words from each start, as `run_hash` does."""
+    values = prefixes[starts + RUN_WORDS] - prefixes[starts] * POWERS[RUN_WORDS]
+    made = np.empty(len(values), np.uint64)
+    _mix_all(values, made)
+    return made
+
+
+@kernel
+def _mix_all(values: NDArray[np.uint64], made: NDArray[np.uint64]) -> None:
+    for i in range(len(values)):
+        made[i] = mixed(values[i])
+
+
+def _findable_ranges(
+    words: ItemWords, runs: Sequence[_Runs], whole: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Says of each range whether it has an n-gram that is not common, or may stand whole."""
+    found = np.zeros(len(words.ranges), np.bool_)
+    found[whole] = True
+    for rule in RULES.values():
+        numbers = np.flatnonzero(words.ranges[:, 2] == rule.number)
+        one = runs[rule.ngram_weight == RULES["math"].ngram_weight]
+        starts = one.positions[~one.common]
+        ends = np.searchsorted(words.weights, words.weights[starts] + rule.ngram_weight)
+        # The first usable n-gram at or after the start of a range ends first.
+        at = np.searchsorted(starts, words.ranges[numbers, 0])
+        has = at < len(starts)
+        found[numbers[has]] = ends[at[has]] <= words.ranges[numbers[has], 1]
+    return found
+
+
+def _common_ngrams(
+    words: ItemWords, benchmark_of: NDArray[np.int32], runs: Sequence[_Runs]
+) -> list[int]:
+    """Counts the n-grams of each benchmark that flag nothing."""
+    counts = np.zeros(int(benchmark_of[-1]) + 1 if len(benchmark_of) else 0, np.int64)
+    for one in runs:
+        owners = benchmark_of[words.item_of[one.positions[one.common]]]
+        hashes = one.hashes[one.common]
+        pairs = np.unique(np.stack([owners.astype(np.uint64), hashes]), axis=1)
+        counts += np.bincount(pairs[0].astype(np.int64), minlength=len(counts))
+    return [int(count) for count in counts]
 
 
 def _common(
@@ -404,39 +425,3 @@ def _common(
     common = np.empty(len(order), np.bool_)
     common[order] = shared[groups]
     return common
-
-
-def _table(hashes: NDArray[np.uint64], positions: NDArray[np.int32]) -> Table:
-    order = np.argsort(hashes, kind="stable")
-    unique, first = np.unique(hashes[order], return_index=True)
-    firsts = np.arange((1 << _FIRST_BITS) + 1, dtype=np.uint64)
-    prefixes = unique >> np.uint64(64 - _FIRST_BITS)
-    num_bits = max(16, int(np.ceil(np.log2(max(len(unique), 1) * 8))))
-    bits = np.zeros(1 << (num_bits - 6), np.uint64)
-    places = unique >> np.uint64(64 - num_bits)
-    np.bitwise_or.at(bits, places >> np.uint64(6), np.uint64(1) << (places & np.uint64(63)))
-    return Table(
-        bits,
-        np.uint64(64 - num_bits),
-        np.searchsorted(prefixes, firsts).astype(np.int32),
-        unique,
-        np.append(first, len(order)).astype(np.int32),
-        positions[order],
-    )
-
-
-@inlined_kernel
-def may_hold(table: Table, value: np.uint64) -> bool:
-    """Says by the bitmap whether a hash may be in the table."""
-    place = value >> table.bits_shift
-    return bool(table.bits[place >> np.uint64(6)] >> (place & np.uint64(63)) & np.uint64(1))
-
-
-@inlined_kernel
-def find_ngram(table: Table, value: np.uint64) -> int:
-    """Gives the number of a hash in the table, or -1."""
-    bucket = value >> np.uint64(64 - _FIRST_BITS)
-    for i in range(table.buckets[bucket], table.buckets[bucket + np.uint64(1)]):
-        if table.hashes[i] == value:
-            return i
-    return -1

@@ -1,27 +1,40 @@
-"""Benchmarks as they lie on disk: JSON Lines, one item a line, and which fields are its text.
+"""Benchmarks as they lie on disk: JSON Lines, one item a line, and the roles of its fields.
 
-Published benchmarks agree on nothing but the format, so by default the text of an item is every
-field that holds text: strings, and strings inside lists and objects (choices), in the order of the
-line, joined by newlines. Left out are fields whose names say that they describe the item
-(`_DESCRIBING`, or an ending of `_id`, `_url`, `_type`, `_index`), web addresses, and a field that
-repeats an earlier one. Numbers and booleans are no evidence of a quotation and are left out. Where
-that picks wrongly, `fields` names the right ones.
+A field is the question (what is asked, with its context), the options among which one is chosen, or
+the answer (solution, rationale, code). The roles and the kind of a benchmark come from corpus.yaml,
+else by its name from the registry (`registry`). Of an unknown name every field that holds text is
+taken, the first as question and each other as an answer. Left out are fields whose names say
+that they describe the item (`_DESCRIBING`, or an ending of `_id`, `_url`, `_type`, `_index`), web
+addresses, and a field that repeats an earlier one. Numbers and booleans are no evidence of a
+quotation.
+
+A value may be a string, a list or an object of strings (choices), or a list that was printed into
+a string (`"['True', 'False']"`, as in MMLU-Redux). A name with semicolons is a line of a CSV file
+that its publisher did not split (452 lines of MMLU-Redux); it is split here.
 
 A broken file must not pass as a small one: silent empty results are what users of other
 decontaminators complain of (allenai/dolma #96, #150, #174, #218). So a missing file, a line that
-is not a JSON object, and a benchmark without text are errors, before any document is read.
+is not a JSON object, a line without a field that corpus.yaml names, or without a question field of
+the registry, and a benchmark without text are errors, before any document is read.
+Options and answers that the registry names may be absent: they are often stripped from files.
 """
 
+import ast
 import codecs
+import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import zstandard
+
+from annotators.contamination.entry_points import entry_point_of
+from annotators.contamination.registry import known_benchmark
+from annotators.contamination.rules import KINDS
 
 _DESCRIBING: Final = frozenset(
     "id idx index uid guid uuid url uri link source license lang language locale type level task "
@@ -31,7 +44,8 @@ _DESCRIBING: Final = frozenset(
 )
 _DESCRIBING_ENDINGS: Final = ("_id", "_url", "_type", "_index")
 _ID_FIELDS: Final = ("id", "task_id", "question_id", "uid", "_id")
-_KEYS: Final = ("name", "path", "fields")
+_ROLES: Final = ("question", "options", "answer")
+_KEYS: Final = ("name", "path", "kind", *_ROLES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +55,31 @@ class Benchmark:
     name: str
     path: Path
     """JSON Lines, plain or packed (.gz, .zst)."""
-    fields: tuple[str, ...] = ()
-    """Fields that together are an item's text, in this order; empty: see the module."""
+    kind: str = "text"
+    """math, code or text."""
+    question: tuple[str, ...] = ()
+    """Fields of the question; empty: all that hold text (see the module)."""
+    options: tuple[str, ...] = ()
+    answer: tuple[str, ...] = ()
+    required: frozenset[str] = frozenset()
+    """Of these fields, those that every line must have."""
+    source: str = "corpus.yaml"
+    """Where the roles come from: corpus.yaml, registry, or nowhere ("all text fields")."""
+    in_registry: bool = False
+    """Whether the registry gives its kind or its roles."""
+
+    def fields(self, role: str) -> tuple[str, ...]:
+        """The fields of a role."""
+        return {"question": self.question, "options": self.options, "answer": self.answer}[role]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Text of an item that has one role."""
+
+    role: str
+    field: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +88,20 @@ class Item:
 
     id: str
     """Its `id` (or `task_id`, `question_id`, `uid`, `_id`), else `line N`."""
-    texts: tuple[str, ...]
-    """Text of each field that has any."""
+    parts: tuple[Part, ...]
+    """The question, the options, each field of the answer, where they have text."""
+    entry_point: str = ""
+    """Name of the function asked for, where the kind is code and the name is distinctive."""
 
 
 def parse_benchmarks(options: Sequence[Mapping[str, Any]]) -> tuple[Benchmark, ...]:
     """Reads the option `benchmarks` and looks that its files are there.
 
     Raises:
-        ValueError: A key is unknown or missing, a name stands twice, or a file is missing.
+        ValueError: A key is unknown or missing, a kind is unknown, a name stands twice, or a file
+            is missing.
     """
-    made = []
-    for number, option in enumerate(options, 1):
-        unknown = sorted(set(option) - set(_KEYS))
-        if unknown or not option.get("name") or not option.get("path"):
-            raise ValueError(
-                f"benchmark {number} has the keys {sorted(option)}; it needs name and path, and "
-                "may have fields: write {name: ..., path: ..., fields: [...]}"
-            )
-        fields = option.get("fields") or ()
-        if isinstance(fields, str):
-            raise ValueError(
-                f"benchmark {option['name']}: fields is the text {fields!r}; it must be a list of "
-                f"names: write [{fields}]"
-            )
-        path = Path(option["path"]).expanduser()
-        if not path.is_file():
-            raise ValueError(
-                f"benchmark {option['name']}: found no file {path}; a benchmark is one file of "
-                "JSON Lines (.jsonl, .jsonl.gz, .jsonl.zst): correct its path"
-            )
-        made.append(Benchmark(name=str(option["name"]), path=path, fields=tuple(fields)))
+    made = [_parse(option, number) for number, option in enumerate(options, 1)]
     names = [one.name for one in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -89,24 +109,84 @@ def parse_benchmarks(options: Sequence[Mapping[str, Any]]) -> tuple[Benchmark, .
     return tuple(made)
 
 
+def _parse(option: Mapping[str, Any], number: int) -> Benchmark:
+    unknown = sorted(set(option) - set(_KEYS))
+    if unknown or not option.get("name") or not option.get("path"):
+        raise ValueError(
+            f"benchmark {number} has the keys {sorted(option)}; it needs name and path, and may "
+            "have kind, question, options and answer: write {name: ..., path: ..., "
+            "kind: math, question: [...]}"
+        )
+    name = str(option["name"])
+    given = {role: _field_names(name, role, option.get(role)) for role in _ROLES}
+    path = Path(option["path"]).expanduser()
+    if not path.is_file():
+        raise ValueError(
+            f"benchmark {name}: found no file {path}; a benchmark is one file of "
+            "JSON Lines (.jsonl, .jsonl.gz, .jsonl.zst): correct its path"
+        )
+    known = known_benchmark(name)
+    kind = option.get("kind") or (known.kind if known else "text")
+    if kind not in KINDS:
+        raise ValueError(
+            f"benchmark {name}: found the kind {kind!r}; allowed are {', '.join(KINDS)}"
+        )
+    if any(given.values()):
+        if not given["question"]:
+            raise ValueError(
+                f"benchmark {name}: fields are named, but none of a question; add "
+                "question: [...], or leave options and answer out"
+            )
+        roles, required, source = given, frozenset().union(*given.values()), "corpus.yaml"
+    elif known:
+        roles = {role: getattr(known, role) for role in _ROLES}
+        required, source = frozenset(known.question), "registry"
+    else:
+        roles, required, source = given, frozenset[str](), "all text fields"
+    return Benchmark(
+        name=name,
+        path=path,
+        kind=kind,
+        required=frozenset(required),
+        source=source,
+        in_registry=known is not None and (source == "registry" or not option.get("kind")),
+        **roles,
+    )
+
+
+def _field_names(name: str, role: str, fields: object) -> tuple[str, ...]:
+    if isinstance(fields, str):
+        raise ValueError(
+            f"benchmark {name}: {role} is the text {fields!r}; it must be a list of names: "
+            f"write [{fields}]"
+        )
+    return tuple(str(one) for one in fields) if isinstance(fields, Iterable) else ()
+
+
 def read_items(benchmark: Benchmark) -> list[Item]:
     """Reads all items of a benchmark, also those without text.
 
     Raises:
-        ValueError: The file cannot be read or unpacked, a line is not a JSON object in UTF-8, there
-            is no item, no item has text, or one of `fields` is in no item.
+        ValueError: The file cannot be read or unpacked, a line is not a JSON object in UTF-8 or
+            lacks a field, there is no item, or no item has text.
     """
     items, names = [], set[str]()
     for number, record in _records(benchmark):
         names |= record.keys()
-        items.append(Item(_id(record, number), _texts(record, benchmark.fields)))
-    missing = [name for name in benchmark.fields if name not in names]
-    if missing or not any(item.texts for item in items):
+        missing = sorted(benchmark.required - record.keys())
+        if missing:
+            raise ValueError(
+                f"benchmark {benchmark.name}: {benchmark.path}, line {number}: found no field "
+                f"{missing[0]!r}, but {sorted(record)}; name the fields that hold the text of an "
+                "item in question, options and answer"
+            )
+        entry_point = entry_point_of(record) if benchmark.kind == "code" else ""
+        items.append(Item(_id(record, number), _parts(record, benchmark), entry_point))
+    if not any(item.parts for item in items):
         raise ValueError(
             f"benchmark {benchmark.name}: {benchmark.path} holds {len(items)} items with the "
-            f"fields {sorted(names)}, "
-            + (f"none of them {missing[0]!r}" if missing and items else "but no text")
-            + "; name the fields that hold the text of an item in `fields`"
+            f"fields {sorted(names)}, but no text; name the fields that hold the text of an item "
+            "in question, options and answer"
         )
     return items
 
@@ -133,7 +213,7 @@ def _records(benchmark: Benchmark) -> Iterator[tuple[int, dict[str, Any]]]:
                 f"{place}, line {number}: found {error}; each line must be one JSON object in "
                 "UTF-8: mend or remove the line"
             ) from error
-        yield number, record
+        yield number, _split_csv(record)
 
 
 def _unpacked(path: Path) -> bytes:
@@ -154,6 +234,16 @@ def _unpacked(path: Path) -> bytes:
     return b"".join(frames)
 
 
+def _split_csv(record: dict[str, Any]) -> dict[str, Any]:
+    """Splits fields that are a line of a CSV file with semicolons under its header."""
+    for name in [name for name in record if ";" in name and isinstance(record[name], str)]:
+        value = record.pop(name)
+        names = name.split(";")
+        values = next(csv.reader([value.replace("\n", " ")], delimiter=";"), [])
+        record |= dict(zip(names, values, strict=False))
+    return record
+
+
 def _id(record: Mapping[str, Any], number: int) -> str:
     for name in _ID_FIELDS:
         if isinstance(record.get(name), str | int) and record[name] != "":
@@ -161,12 +251,23 @@ def _id(record: Mapping[str, Any], number: int) -> str:
     return f"line {number}"
 
 
-def _texts(record: Mapping[str, Any], fields: Sequence[str]) -> tuple[str, ...]:
-    """Gives the texts of an item: of the named fields, or of all that hold text."""
-    names = fields or [name for name in record if not _describes(name)]
-    found = ["\n".join(_strings(record.get(name))).strip() for name in names]
-    # `dict` keeps the first of equal texts, in order.
-    return tuple(dict.fromkeys(text for text in found if text))
+def _parts(record: Mapping[str, Any], benchmark: Benchmark) -> tuple[Part, ...]:
+    """Gives the texts of an item by role; a text that repeats an earlier one is left out."""
+    if not benchmark.question:
+        names = [name for name in record if not _describes(name) and text_of(record[name])]
+        roles = {"question": names[:1], "options": [], "answer": names[1:]}
+    else:
+        roles = {role: list(benchmark.fields(role)) for role in _ROLES}
+    made, seen = list[Part](), set[str]()
+    for role, fields in roles.items():
+        texts = {name: text_of(record.get(name)) for name in fields}
+        texts = {name: text for name, text in texts.items() if text and text not in seen}
+        seen |= set(texts.values())
+        if role == "answer":
+            made += [Part(role, name, text) for name, text in texts.items()]
+        elif texts:
+            made.append(Part(role, "+".join(texts), "\n".join(texts.values())))
+    return tuple(made)
 
 
 def _describes(name: str) -> bool:
@@ -174,13 +275,29 @@ def _describes(name: str) -> bool:
     return lower in _DESCRIBING or lower.endswith(_DESCRIBING_ENDINGS)
 
 
+def text_of(value: object) -> str:
+    """Gives the strings inside a value of a field, a line each, in order."""
+    return "\n".join(_strings(value)).strip()
+
+
 def _strings(value: object) -> list[str]:
-    """Gives the strings inside a value of a field, in order."""
     if isinstance(value, str):
         is_address = value.startswith(("http://", "https://")) and " " not in value
-        return [] if is_address else [value]
+        return [] if is_address else _printed_list(value)
     if isinstance(value, list):
         return [text for one in value for text in _strings(one)]
     if isinstance(value, dict):
         return [t for name, one in value.items() if not _describes(name) for t in _strings(one)]
     return []
+
+
+def _printed_list(value: str) -> list[str]:
+    """Gives the strings of a list that was printed into a string, or the string itself."""
+    if value.startswith(("['", '["')) and value.endswith("]"):
+        try:
+            parsed = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            return [value]
+        if isinstance(parsed, list) and all(isinstance(one, str) for one in parsed):
+            return parsed
+    return [value]

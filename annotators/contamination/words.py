@@ -8,8 +8,9 @@ change from site to site. So a character counts as what remains of it after
 2. leaving out marks (M*), format characters and apostrophes, so that accents, vowel points and
    the two ways of writing them do not matter ("don't" is one word);
 3. taking punctuation and symbols (P*, S*), controls and white space as the ends of words, so that
-   "x=2" and "x = 2" are the same two words. (Joining what stands on both sides of a mark, the other
-   reading of "strip punctuation", would make them differ.)
+   "x=2" and "x = 2" are the same two words (joining what stands on both sides of a mark, the other
+   reading of "strip punctuation", would make them differ), and so is the border between a digit
+   and a letter: "3x", "3 x" and "x\u00b2", "x^2" are typed for one another.
 
 Han, Kana, Thai, Lao, Khmer and Burmese are written without spaces: there each letter is a word of
 its own and weighs less than one. Lengths are counted in **weight**, 100 for a word:
@@ -143,6 +144,11 @@ def _mix(value: np.uint64, code: np.int64) -> np.uint64:
 
 
 @inlined_kernel
+def _is_digit(code: np.int64) -> bool:
+    return bool(0x30 <= code <= 0x39)
+
+
+@inlined_kernel
 def _add(words: FoldedWords, count: int, value: np.uint64, weight: int) -> None:
     """Writes hash and weight of the word number `count`."""
     final = (value ^ (value >> _SHIFT)) * _FINAL
@@ -190,10 +196,36 @@ def fold_words(
         here = position
         point: int | np.int64 = np.int64(data[position])
         if point < 0x80:
+            code = np.int64(codes[point])
+            if code < 0x80:
+                # Letters or digits of ASCII, which are most of most texts, in a loop of their own.
+                is_number = _is_digit(code)
+                if length and is_number != _is_digit(first):
+                    count = _close(words, count, value, length, first)
+                    length = 0
+                if length == 0:
+                    words.starts[count] = here - start
+                    value = _SEED
+                while True:
+                    value = _mix(value, code)
+                    first = code
+                    length += 1
+                    position += 1
+                    if position >= end or data[position] >= 0x80:
+                        break
+                    code = np.int64(codes[data[position]])
+                    if code >= 0x80 or _is_digit(code) != is_number:
+                        break
+                words.ends[count] = position - start
+                continue
             position += 1
+            if code == _BREAK:
+                count = _close(words, count, value, length, first)
+                length = 0
+                continue
         else:
             point, position = decode_sequence(data, position, end)
-        code = np.int64(codes[point])
+            code = np.int64(codes[point])
         at, stop = np.int64(0), np.int64(1)
         if code & _EXPANDS:
             at = (code ^ _EXPANDS) + 1
@@ -202,6 +234,9 @@ def fold_words(
         while True:
             script = code >> _SCRIPT_BITS
             if script == 0:
+                if length and _is_digit(code) != _is_digit(first):
+                    count = _close(words, count, value, length, first)
+                    length = 0
                 if length == 0:
                     words.starts[count] = here - start
                     value = _SEED

@@ -72,7 +72,7 @@ def specs_of(config: CorpusConfig) -> tuple[AnnotatorSpec, ...]:
     wanted += [("signatures", {}), ("minhash", {}), ("contamination", {"benchmarks": benchmarks})]
     for item in config.annotators:
         wanted += [(item, {})] if isinstance(item, str) else list(item.items())
-    specs = [_spec(name, options) for name, options in wanted]
+    specs = [spec_of(name, options) for name, options in wanted]
     names = [spec.annotator.name for spec in specs]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -80,7 +80,12 @@ def specs_of(config: CorpusConfig) -> tuple[AnnotatorSpec, ...]:
     return _ordered(specs)
 
 
-def _spec(name: str, options: dict[str, Any]) -> AnnotatorSpec:
+def spec_of(name: str, options: dict[str, Any]) -> AnnotatorSpec:
+    """One annotator.
+
+    Raises:
+        ConfigError: An unknown name, or options it refuses.
+    """
     target = name if ":" in name else BUILTIN.get(name)
     if target is None:
         near = difflib.get_close_matches(name, BUILTIN, n=1)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from annotators.text.hashing import normalised_text_hashes
 from pipelines.annotate.registry import BUILTIN, AnnotatorSpec
 from pipelines.near_duplicates.warm import warm as warm_deduplication
 from pipelines.workspace.fingerprints import canonical_json
@@ -30,7 +29,6 @@ def warm() -> None:
         annotator = AnnotatorSpec(target, canonical_json(options)).annotator
         made = annotator(texts, {column: labels[column] for column in annotator.inputs})
         labels |= {column: made.column(column) for column in made.schema.names}
-    normalised_text_hashes(texts)  # of held-out texts
 
 
 def _benchmark() -> dict[str, str]:

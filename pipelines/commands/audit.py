@@ -24,9 +24,11 @@ def audit_command(
     Prints what is wrong, one line a fault, and exits 1 if there is any.
     """
     from pipelines.crawl.check import check_crawl
-    from pipelines.deduplicate.check import cluster_faults, label_faults
+    from pipelines.deduplicate import check as exact
     from pipelines.extract.recount import recount_faults
     from pipelines.mix.check import histogram_faults, preview_faults, tally_faults, unfinished
+    from pipelines.near_duplicates import check as near
+    from pipelines.repeats import check as repeats
     from pipelines.run_record import record_faults
     from pipelines.shards.check import shard_faults
     from pipelines.validation.check import validation_faults
@@ -39,7 +41,9 @@ def audit_command(
         sample=sample,
         deep_checks={
             "crawl": check_crawl,
-            "deduplicate": label_faults,
+            "deduplicate": lambda *place: [*exact.label_faults(*place), *near.label_faults(*place)],
+            "boilerplate": repeats.label_faults,
+            "repeats": repeats.label_faults,
             "extract": recount_faults,
             "tally": tally_faults,
             "histogram": histogram_faults,
@@ -47,7 +51,7 @@ def audit_command(
             "validation": validation_faults,
             "shards": shard_faults,
         },
-        across_parts=[cluster_faults],
+        across_parts=[exact.cluster_faults, near.cluster_faults, repeats.repeat_faults],
     )
     report.faults += record_faults(opened)
     try:

@@ -1,7 +1,8 @@
 """`tokenmill explain`: why the data is as it is, one question a sub-command.
 
-`explain draw` prints for each stage the conditions of `where` with what they say of the document,
-its group, and the sum that leads to the number of its draws.
+`explain duplicate` stands in a module of its own. `explain draw` prints for each stage the
+conditions of `where` with what they say of the document, its group, and the sum that leads to the
+number of its draws.
 """
 
 import math
@@ -32,11 +33,12 @@ _WHY_OUT: Final = {
     "near_validation": "its text is close to one that is held out of training",
     "no_weight": "its weight is 0 or null, or a score of it is null",
     "too_deep": "more steps of generation lie behind it than max_depth allows",
+    "cut_to_nothing": "the stage cuts all of its text",
     "too_many_rewrites": "more rewrites of its seed come before it than are allowed",
 }
 
 app = typer.Typer(
-    help="Say why a document is drawn as often as it is.",
+    help="Say why a document is drawn, or is a duplicate.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -44,12 +46,15 @@ app = typer.Typer(
 
 def register(parent: typer.Typer) -> None:
     """Adds the command and those below it."""
+    from pipelines.commands.explain_duplicate import duplicate
+
+    app.command("duplicate")(duplicate)
     parent.add_typer(app, name="explain")
 
 
 @app.callback()
 def _explain() -> None:
-    """Say why a document is drawn as often as it is."""
+    """Say why a document is drawn, or is a duplicate."""
 
 
 @app.command("draw")
@@ -199,7 +204,9 @@ def _tokens(told: "Explanation") -> str:
     assert told.num_tokens is not None
     assert told.planned_tokens is not None
     cut = told.num_tokens + 1 - told.planned_tokens
-    changed = f", {number(abs(cut))} {'less' if cut > 0 else 'more'} by cuts" if cut else ""
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(told.cuts.items()))
+    by = f"cuts ({kinds})" if kinds else "cuts"
+    changed = f", {number(abs(cut))} {'less' if cut > 0 else 'more'} by {by}" if cut else ""
     return (
         f"{number(told.planned_tokens)}: {number(told.num_tokens)} as labelled, one that ends the "
         f"document{changed}"

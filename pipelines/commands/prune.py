@@ -40,9 +40,10 @@ def prune_command(
     if yes:
         for folder in dropped:
             opened.storage.remove(f"{folder}/plan.json")
-    if not kept:
+    pinned = pinned_generations(opened, kept)
+    if not pinned:
         typer.echo("no plan pins anything: all generations stay, only orphans go")
-    found = find_prunable(opened, pinned_generations(opened, kept))
+    found = find_prunable(opened, pinned)
     for name in found.generations:
         typer.echo(f"generation {name}")
     for path in found.orphans:

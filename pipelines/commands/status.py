@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from pipelines.workspace.ledger import Entry
 
 _WIDTH: Final = 100  # where the output is no terminal
-_BY_PARTS: Final = ("extract", "annotate", "deduplicate", "tally", "preview")
+_BY_PARTS: Final = (
+    "extract",
+    "annotate",
+    "deduplicate",
+    "boilerplate",
+    "repeats",
+    "tally",
+    "preview",
+)
 _MAX_COUNTS: Final = 3
 
 
@@ -68,7 +76,8 @@ def _row(
 
 
 def _has_parts(job: str) -> bool:
-    return job.split(".")[0] in _BY_PARTS and job != "deduplicate.clusters"
+    by_partition = job.endswith("clusters") or ".shared_" in job
+    return job.split(".")[0] in _BY_PARTS and not by_partition
 
 
 def _telling(job: str, counts: Mapping[str, int]) -> list[str]:

@@ -1,23 +1,37 @@
-"""What the audit checks of deduplication: nobody is lost, clusters add up, similarities are true.
+"""What the audit checks of deduplication: nobody is lost, clusters add up, copies are copies.
 
-`cluster_faults` looks over all parts of one generation, `label_faults` reads texts again and
-compares them. Intermediate files that were pruned are not asked for.
+`cluster_faults` looks over all parts of one generation, `label_faults` reads texts and addresses
+again. Intermediate files that were pruned are not asked for. Near-duplicates are compared again by
+`pipelines.near_duplicates.check`.
 """
 
 import functools
+import itertools
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from annotators.text.minhash import NUM_BANDS
-from annotators.text.shingles import jaccards, shingle_sets
-from pipelines.deduplicate.exact import REPRESENTATIVE
-from pipelines.deduplicate.plan import JOB
-from pipelines.near_duplicates.near import JOB as NEAR_JOB
+from pipelines.deduplicate.exact import (
+    ALONE,
+    BYTES,
+    DUPLICATE,
+    LABEL_SCHEMAS,
+    REPEATED_RECORD,
+    REPRESENTATIVE,
+    TEXT,
+    URL,
+    collapse_keys,
+    partition_of,
+)
+from pipelines.deduplicate.plan import DUPLICATES, EXACT_SETS, JOB
+from pipelines.deduplicate.signatures import Signatures
+from pipelines.deduplicate.urls import url_keys
 from pipelines.near_duplicates.stars import NEAR_DUPLICATE
 from pipelines.near_duplicates.store import texts_at
 from pipelines.workspace.jobs import PARTITIONS
@@ -25,18 +39,24 @@ from pipelines.workspace.ledger import Entry, FileRef
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.workspace import Workspace
 
-EQUATIONS: Final[dict[str, tuple[str, ...]]] = {
-    f"{NEAR_JOB}.pairs": ("pairs", "similar", "different"),
-    f"{NEAR_JOB}.candidates": (),
-    f"{NEAR_JOB}.shingles": (),
-    f"{NEAR_JOB}.clusters": ("texts_in_pairs", "alone", REPRESENTATIVE, NEAR_DUPLICATE),
+_ROLES: Final = (ALONE, REPRESENTATIVE, DUPLICATE, REPEATED_RECORD)
+_BY_ROLE: Final = ("rows", *(f"role.{role}" for role in _ROLES))
+_OF_PARTITION: Final = ("members", *_ROLES)
+
+EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    JOB: (("documents", "rows"), (*_BY_ROLE, f"role.{NEAR_DUPLICATE}")),
+    **{f"{JOB}.{name}": (("documents", "rows"), _BY_ROLE) for name in EXACT_SETS.values()},
+    f"{JOB}.clusters": (_OF_PARTITION,),
+    f"{JOB}.url_clusters": (_OF_PARTITION,),
 }
-"""Job -> terms, the first being the sum of the others, of one entry."""
+"""Job -> equations; of the terms of each, the first is the sum of the others, in one entry."""
 
-_Place = tuple[int, int, int]
-"""Position of the source, part, row."""
-
-_RECOUNTED: Final = 32  # near-duplicates of one part whose texts are compared again
+_LEVEL_OF: Final = {f"{JOB}.{name}": level for level, name in EXACT_SETS.items()}
+_RECOUNTED: Final = 32  # copies of one part whose texts are hashed again
+_ROW_BYTES: Final = 64  # of a copy, while clusters are counted
+_MEMORY_BYTES: Final = 512 << 20
+_T = TypeVar("_T")
+_HASHES: Final = {BYTES: "text_hash", TEXT: "normal_hash"}
 
 
 def cluster_faults(
@@ -50,11 +70,15 @@ def cluster_faults(
         entries: All its entries; faults that an unfinished run would show are not looked for.
     """
     job = generation.split("@")[0]
+    if job != JOB and job not in _LEVEL_OF:
+        return
     payload = workspace.ledger.payload(generation)
-    if job == f"{NEAR_JOB}.candidates" and len(entries) == payload["partitions"]:
-        yield from _band_faults(workspace, generation, payload["exact"], entries)
-    if job == JOB and _sum(entries)["documents"] == payload["documents"]:
-        yield from _label_count_faults(workspace, generation, payload, entries)
+    if _sum(entries)["documents"] != payload["documents"]:
+        return
+    labels = DUPLICATES if job == JOB else EXACT_SETS[_LEVEL_OF[job]]
+    yield from _size_faults(workspace, generation, labels, entries)
+    if job != JOB:
+        yield from _role_faults(workspace, generation, payload, entries)
 
 
 def _sum(entries: Sequence[Entry]) -> Counter[str]:
@@ -64,134 +88,282 @@ def _sum(entries: Sequence[Entry]) -> Counter[str]:
     return total
 
 
-def _band_faults(
-    workspace: Workspace, generation: str, exact: str, entries: Sequence[Entry]
+def _size_faults(
+    workspace: Workspace, generation: str, labels: str, entries: Sequence[Entry]
 ) -> Iterator[str]:
-    """Every band of every distinct text went through the shuffle."""
-    total = _sum(workspace.ledger.entries(exact, PARTITIONS))
-    distinct = total["members"] - total["duplicate"] - total["repeated_record"]
-    members = _sum(entries)["members"]
-    if members != NUM_BANDS * distinct:
-        yield (
-            f"{generation}: {members} bands went through the shuffle, of {distinct} distinct texts "
-            f"with {NUM_BANDS} each"
+    """Every cluster has one representative, which names it, and the size that its rows say."""
+    total = _sum(entries)
+    num_bytes = (total["rows"] - total[f"role.{ALONE}"]) * _ROW_BYTES
+    num_passes = max(1, math.ceil(num_bytes / _MEMORY_BYTES))
+    heads, sizes, names = 0, 0, 0
+    for number in range(num_passes):
+        found = _cluster_counts(workspace, labels, entries, number, num_passes)
+        heads += found[0]
+        sizes += found[1]
+        names += found[2]
+    if heads:
+        yield f"{generation}: {heads} clusters without exactly one representative"
+    if sizes:
+        yield f"{generation}: {sizes} clusters have another number of rows than they say"
+    if names:
+        yield f"{generation}: {names} clusters do not have the id of their representative"
+
+
+def _cluster_counts(
+    workspace: Workspace, labels: str, entries: Sequence[Entry], number: int, num_passes: int
+) -> tuple[int, int, int]:
+    """Clusters of one share of the ids, with wrong representatives, sizes and names."""
+    id_, cluster, size, role = LABEL_SCHEMAS[labels].names[:4]
+    tables = []
+    for entry in entries:
+        table = read_table(workspace.storage, entry.file("labels"), [id_, cluster, size, role])
+        table = table.filter(pc.is_valid(table.column(cluster)))
+        if num_passes > 1:
+            share = partition_of(table.column(cluster).combine_chunks(), num_passes)
+            table = table.filter(pa.array(share == number))
+        is_head = pc.equal(table.column(role), REPRESENTATIVE)
+        is_named = pc.equal(table.column(id_), table.column(cluster))
+        tables.append(
+            pa.table(
+                {
+                    "cluster": table.column(cluster),
+                    "size": table.column(size),
+                    "heads": is_head.cast(pa.int64()),
+                    "named": pc.and_(is_head, is_named).cast(pa.int64()),
+                }
+            )
         )
-
-
-def _label_count_faults(
-    workspace: Workspace, generation: str, payload: dict[str, Any], entries: Sequence[Entry]
-) -> Iterator[str]:
-    """Clusters have one representative and the size that they say."""
-    columns = ["cluster", "cluster_size", "duplicate_role"]
-    tables = [read_table(workspace.storage, entry.file("labels"), columns) for entry in entries]
-    rows = pa.concat_tables(tables)
-    rows = rows.filter(pc.is_valid(rows.column("cluster")))
-    is_representative = pc.equal(rows.column("duplicate_role"), REPRESENTATIVE)
-    rows = rows.append_column("representatives", is_representative.cast(pa.int64()))
-    by_cluster = rows.group_by("cluster").aggregate(
-        [
-            ("representatives", "sum"),
-            ("cluster_size", "min"),
-            ("cluster_size", "max"),
-            ("cluster_size", "count"),
-        ]
+    found = (
+        pa.concat_tables(tables)
+        .group_by("cluster")
+        .aggregate([("heads", "sum"), ("named", "sum"), ("size", "min_max"), ("size", "count")])
     )
-    heads = by_cluster.column("representatives_sum").to_numpy()
-    if (heads != 1).any():
-        yield f"{generation}: {int((heads != 1).sum())} clusters without exactly one representative"
-    size = by_cluster.column("cluster_size_count").to_numpy()
-    least, most = (by_cluster.column(f"cluster_size_{what}").to_numpy() for what in ("min", "max"))
-    wrong = int(((least != size) | (most != size)).sum())
-    if wrong:
-        yield f"{generation}: {wrong} clusters have another number of rows than their cluster_size"
-    stars = _stars(payload)
-    made = workspace.ledger.entries(stars, PARTITIONS) if stars else []
-    labelled = _sum(entries)[f"role.{NEAR_DUPLICATE}"]
-    if made and labelled != _sum(made)[NEAR_DUPLICATE]:
-        yield (
-            f"{generation}: {labelled} rows are labelled near_duplicate, and {stars} found "
-            f"{_sum(made)[NEAR_DUPLICATE]}"
-        )
+    heads, named = (found.column(f"{name}_sum").to_numpy() for name in ("heads", "named"))
+    count = found.column("size_count").to_numpy()
+    ends = found.column("size_min_max").combine_chunks()
+    least, most = (pc.struct_field(ends, name).to_numpy() for name in ("min", "max"))
+    wrong = (least != count) | (most != count) | (count < 2)
+    return int((heads != 1).sum()), int(wrong.sum()), int(((heads == 1) & (named != 1)).sum())
 
 
-def label_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
-    """Reads some near-duplicates of a part and their representatives again and compares them.
-
-    Args:
-        workspace: Where they are.
-        entry: Of the job `deduplicate`; those of its other jobs have nothing to compare.
-    """
-    if entry.job != JOB or not entry.counts.get(f"role.{NEAR_DUPLICATE}"):
-        return
-    generation = f"{entry.job}@{entry.fp}"
-    payload = workspace.ledger.payload(generation)
-    heads = _representatives(workspace.url, _stars(payload))
-    if not heads:
+def _role_faults(
+    workspace: Workspace, generation: str, payload: Mapping[str, Any], entries: Sequence[Entry]
+) -> Iterator[str]:
+    """What the partitions decided arrived in the parts."""
+    (evidence,) = payload["evidence"]
+    made = workspace.ledger.entries(evidence, PARTITIONS)
+    if not made:
         return  # pruned
-    path = entry.file("labels").path
-    labels = read_table(workspace.storage, entry.file("labels"))
-    rows = np.flatnonzero(pc.equal(labels.column("duplicate_role"), NEAR_DUPLICATE).to_numpy())
-    rows = rows[:: max(1, len(rows) // _RECOUNTED)]
-    some = labels.take(pa.array(rows)).to_pylist()
-    lost = [row for row, label in zip(rows, some, strict=True) if label["cluster"] not in heads]
-    for row in lost:
-        yield f"{path}: row {row} is in a cluster that was not found"
-    if lost:
-        return
-    places = [heads[label["cluster"]] for label in some]
-    texts = [
-        *_texts(workspace, entry, rows.tolist()),
-        *_texts_at_places(workspace, generation, sorted(payload["inputs"]), places),
-    ]
-    sets = shingle_sets(pa.array(texts, pa.large_string()))
-    half = np.arange(len(rows))
-    found = jaccards(sets, half, half + len(rows)).astype(np.float32)
-    for row, label, jaccard in zip(rows, some, found.tolist(), strict=True):
-        if jaccard != label["jaccard"] or jaccard < np.float32(payload["near"]["threshold"]):
+    level = _LEVEL_OF[generation.split("@")[0]]
+    is_inner = level == BYTES and payload["collapse"] == TEXT
+    prefix = f"{BYTES}." if is_inner else ""
+    decided, labelled = _sum(made), _sum(entries)
+    for role in (REPRESENTATIVE, DUPLICATE, REPEATED_RECORD):
+        if labelled[f"role.{role}"] != decided[f"{prefix}{role}"]:
             yield (
-                f"{path}: row {row} has a jaccard of {label['jaccard']} with its representative, "
-                f"and their texts one of {jaccard}"
+                f"{generation}: {labelled[f'role.{role}']} rows are labelled {role}, and "
+                f"{evidence} found {decided[f'{prefix}{role}']}"
             )
 
 
-def _stars(payload: dict[str, Any]) -> str:
-    """The generation that decided about near-duplicates; empty where none did."""
-    found = [
-        name for name in payload.get("evidence", ()) if name.startswith(f"{NEAR_JOB}.clusters")
-    ]
-    return found[0] if found else ""
+def label_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
+    """Hashes some copies of a part and their representatives again, from texts and addresses.
+
+    Args:
+        workspace: Where they are.
+        entry: Of a job that writes a labels set of one level; others have nothing to compare.
+    """
+    level = _LEVEL_OF.get(entry.job)
+    if level is None:
+        return
+    labels = read_table(workspace.storage, entry.file("labels"))
+    documents = _documents_of(entry)
+    if level == URL:
+        yield from _url_faults(workspace, entry, documents, labels)
+    else:
+        yield from _text_faults(workspace, entry, documents, labels, level)
 
 
-def _texts_at_places(
-    workspace: Workspace, generation: str, sources: Sequence[str], places: Sequence[_Place]
-) -> list[str]:
-    """The texts at some places, each part read once."""
-    texts: dict[_Place, str] = {}
-    for source, part in sorted({place[:2] for place in places}):
-        rows = sorted({place[2] for place in places if place[:2] == (source, part)})
-        entry = workspace.ledger.get(generation, sources[source], part)
-        for row, text in zip(rows, _texts(workspace, entry, rows), strict=True):
-            texts[source, part, row] = text
-    return [texts[place] for place in places]
-
-
-def _texts(workspace: Workspace, entry: Entry, rows: Sequence[int]) -> list[str]:
+def _documents_of(entry: Entry) -> FileRef:
     (path,) = entry.inputs
-    documents = FileRef(kind="documents", path=path, sha256="", bytes=0, rows=0)
-    batches = texts_at(workspace.storage, documents, np.array(rows))
-    return [text for batch in batches for text in batch.to_pylist()]
+    return FileRef(kind="documents", path=path, sha256="", bytes=0, rows=0)
 
 
-@functools.lru_cache(maxsize=1)
-def _representatives(url: str, generation: str) -> dict[bytes, _Place]:
-    """Cluster -> place of its representative."""
-    workspace = Workspace(url)
-    found = {}
-    for entry in workspace.ledger.entries(generation, PARTITIONS):
-        columns = ["id", "source", "part", "row", "duplicate_role"]
-        table = read_table(workspace.storage, entry.file("near"), columns)
-        some = table.filter(pc.equal(table.column("duplicate_role"), REPRESENTATIVE))
-        names = columns[:4]
-        for id_, *place in zip(*(some.column(name).to_pylist() for name in names), strict=True):
-            found[id_] = (place[0], place[1], place[2])
+def _some_copies(labels: pa.Table) -> npt.NDArray[np.int64]:
+    """Rows that are copies, spread over the part, int64[n]."""
+    role = labels.column(3)
+    is_copy = pc.is_in(role, value_set=pa.array([DUPLICATE, REPEATED_RECORD]))
+    rows = np.flatnonzero(is_copy.to_numpy())
+    return rows[:: max(1, math.ceil(len(rows) / _RECOUNTED))]
+
+
+def _grouping_faults(
+    path: str, keys: pa.Array, clusters: pa.ChunkedArray, what: str
+) -> Iterator[str]:
+    """Within a part, rows share a cluster if and only if they share a key."""
+    key, cluster = keys.dictionary_encode(), clusters.combine_chunks().dictionary_encode()
+    pairs = pa.table({"key": key.indices, "cluster": cluster.indices})
+    known = pairs.filter(pc.and_(pc.is_valid(key), pc.is_valid(cluster)))
+    distinct = known.group_by(["key", "cluster"]).aggregate([])
+    for name, fault in (
+        ("key", f"with one {what} are in several clusters"),
+        ("cluster", f"of one cluster have several {what}s"),
+    ):
+        several = distinct.num_rows - pc.count_distinct(distinct.column(name)).as_py()
+        if several:
+            yield f"{path}: rows {fault} ({several} times)"
+    count = np.bincount(key.indices.drop_null().to_numpy(), minlength=1)
+    alone = key.indices.filter(pc.is_null(clusters.combine_chunks())).drop_null().to_numpy()
+    met = int((count[alone] > 1).sum())
+    if met:
+        yield f"{path}: {met} rows are labelled alone, and another has their {what}"
+
+
+def _url_faults(
+    workspace: Workspace, entry: Entry, documents: FileRef, labels: pa.Table
+) -> Iterator[str]:
+    """The addresses of a part, all of them, and those of some representatives in other parts."""
+    path = entry.file("labels").path
+    uris = read_table(workspace.storage, documents, ["uri"]).column("uri")
+    keys = url_keys(uris)
+    yield from _grouping_faults(path, keys, labels.column("url_cluster"), "address")
+    lost = pc.and_(pc.is_null(keys), pc.is_valid(labels.column("url_cluster").combine_chunks()))
+    if pc.any(lost).as_py():
+        yield f"{path}: rows without a web address are in clusters"
+        return
+    rows = _some_copies(labels)
+    heads = _heads(workspace, entry, labels, rows, keys.take(pa.array(rows)))
+    if heads is None:
+        return
+    found = _at_heads(workspace, entry, heads, _uris)
+    for row, place in zip(rows.tolist(), heads, strict=True):
+        if place is None:
+            yield f"{path}: row {row} is in a cluster that was not found"
+            continue
+        if url_keys(pa.array([found[place]]))[0] != keys[row]:
+            yield (
+                f"{path}: row {row} is labelled as a copy of {uris[row].as_py()}, and its "
+                f"representative has the address {found[place]}"
+            )
+
+
+def _uris(workspace: Workspace, documents: FileRef, rows: npt.NDArray[np.int64]) -> list[str]:
+    """The addresses at some rows."""
+    table = read_table(workspace.storage, documents, ["uri"])
+    uris: list[str] = table.column("uri").take(pa.array(rows)).to_pylist()
+    return uris
+
+
+def _text_faults(
+    workspace: Workspace, entry: Entry, documents: FileRef, labels: pa.Table, level: str
+) -> Iterator[str]:
+    """The hashes of a part, all of them, and the texts of some copies and representatives."""
+    path, column = entry.file("labels").path, _HASHES[level]
+    signed = _signatures(workspace, entry)
+    keys = collapse_keys(signed, level)
+    yield from _grouping_faults(path, keys, labels.column(f"{level}_cluster"), column)
+    rows = _some_copies(labels)
+    payload = workspace.ledger.payload(f"{entry.job}@{entry.fp}")
+    heads = _heads(
+        workspace,
+        entry,
+        labels,
+        rows,
+        collapse_keys(signed, payload["collapse"]).take(pa.array(rows)),
+    )
+    if heads is None:
+        return
+    hashes = functools.partial(_text_hashes, column=column)
+    found = _at_heads(workspace, entry, heads, hashes)
+    own = hashes(workspace, documents, rows)
+    for row, place, hash_ in zip(rows.tolist(), heads, own, strict=True):
+        signature = signed.column(column)[row].as_py()
+        if place is None:
+            yield f"{path}: row {row} is in a cluster that was not found"
+            continue
+        if signature is None:
+            continue  # its annotator failed: it equals its own record
+        if hash_ != found[place]:
+            yield f"{path}: row {row} is labelled as a copy, and its text is another ({column})"
+        if hash_ != signature:
+            yield f"{path}: row {row} has another {column} than its signature"
+
+
+class _Place(NamedTuple):
+    """Where a representative stands."""
+
+    source: str
+    part: int
+    row: int
+
+
+def _heads(
+    workspace: Workspace,
+    entry: Entry,
+    labels: pa.Table,
+    rows: npt.NDArray[np.int64],
+    keys: pa.FixedSizeBinaryArray,
+) -> list[_Place | None] | None:
+    """Where the representatives of some rows stand, from the clusters; None where those are gone.
+
+    Args:
+        workspace: Where they are.
+        entry: Of the labels.
+        labels: Its rows.
+        rows: Some of them.
+        keys: By which each was sent to its partition.
+    """
+    payload = workspace.ledger.payload(f"{entry.job}@{entry.fp}")
+    (evidence,) = payload["evidence"]
+    level = _LEVEL_OF[entry.job]
+    kind = BYTES if level == BYTES and payload["collapse"] == TEXT else "clusters"
+    num_partitions = len(workspace.ledger.entry_files(evidence, PARTITIONS))
+    if not num_partitions:
+        return None
+    sources = sorted(payload["inputs"])
+    wanted = labels.column(1).take(pa.array(rows)).combine_chunks()
+    places: dict[bytes, _Place] = {}
+    for partition in sorted(set(partition_of(keys, num_partitions).tolist())) if len(rows) else ():
+        made = workspace.ledger.get(evidence, PARTITIONS, partition)
+        table = read_table(workspace.storage, made.file(kind))
+        is_head = pc.equal(table.column("duplicate_role"), REPRESENTATIVE)
+        is_wanted = pc.is_in(table.column("cluster"), value_set=wanted)
+        columns = ["cluster", "source", "part", "row"]
+        for found in table.filter(pc.and_(is_head, is_wanted)).select(columns).to_pylist():
+            source = sources[found["source"]]
+            places[found["cluster"]] = _Place(source, found["part"], found["row"])
+    return [places.get(id_) for id_ in wanted.to_pylist()]
+
+
+def _at_heads(
+    workspace: Workspace,
+    entry: Entry,
+    places: Sequence[_Place | None],
+    read: Callable[[Workspace, FileRef, npt.NDArray[np.int64]], Sequence[_T]],
+) -> dict[_Place, _T]:
+    """What `read` finds at some places; each part is read once."""
+    generation = f"{entry.job}@{entry.fp}"
+    known = sorted({place for place in places if place is not None})
+    found: dict[_Place, _T] = {}
+    for (source, part), some in itertools.groupby(known, key=lambda place: place[:2]):
+        group = list(some)
+        documents = _documents_of(workspace.ledger.get(generation, source, part))
+        rows = np.array([place.row for place in group])
+        found |= zip(group, read(workspace, documents, rows), strict=True)
     return found
+
+
+def _signatures(workspace: Workspace, entry: Entry) -> pa.Table:
+    """The signatures of a part."""
+    full = workspace.ledger.payload(f"{entry.job}@{entry.fp}")["inputs"][entry.source]
+    made = workspace.ledger.get(f"annotate.signatures@{full[:8]}", entry.source, entry.part)
+    return read_table(workspace.storage, made.file("labels"), ["id", *_HASHES.values()])
+
+
+def _text_hashes(
+    workspace: Workspace, documents: FileRef, rows: npt.NDArray[np.int64], *, column: str
+) -> list[bytes]:
+    """One of the signatures of the texts at some rows, ascending and distinct."""
+    signatures = Signatures()
+    batches = texts_at(workspace.storage, documents, rows)
+    return [hash_ for texts in batches for hash_ in signatures(texts, {})[column].to_pylist()]

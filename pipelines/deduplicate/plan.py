@@ -1,8 +1,17 @@
 """The plan of one deduplication: what goes in, and the generations that come out.
 
-`deduplicate.clusters` finds exact copies, the `near_duplicates` jobs look among the distinct texts,
-and `deduplicate` writes the labels that both decide. Without MinHash labels only exact copies are
-looked for.
+| job | by | labels set | level |
+|---|---|---|---|
+| `deduplicate.clusters` | partition of hashes of texts | | exact copies: bytes and text |
+| `deduplicate.url_clusters` | partition of hashes of addresses | | url |
+| `near_duplicates...` | | | near (`pipelines.near_duplicates.plan`) |
+| `deduplicate.same_bytes` | part | `same_bytes` | bytes |
+| `deduplicate.same_text` | part | `same_text` | text |
+| `deduplicate.same_url` | part | `same_url` | url |
+| `deduplicate` | part | `duplicates` | bytes or text first, then near |
+
+A level that is not asked for writes no set; `duplicates` is always written. Where `text` is not
+asked for, exact copies are those of equal bytes.
 """
 
 import hashlib
@@ -11,15 +20,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from pipelines.deduplicate.exact import BYTES, MEMBER_BYTES, NEAR, TEXT, URL
+from pipelines.deduplicate.urls import URL_MEMBER_BYTES
 from pipelines.near_duplicates.near import NearDuplicates
 from pipelines.near_duplicates.plan import NearPlan
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.workspace import Workspace
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 JOB: Final = "deduplicate"
-MEMBER_BYTES: Final = 48
+DUPLICATES: Final = "duplicates"
+EXACT_SETS: Final = {BYTES: "same_bytes", TEXT: "same_text", URL: "same_url"}
+"""Level -> its labels set."""
+LEVELS: Final = (BYTES, TEXT, URL, NEAR)
+"""All of them, which is the default."""
+_OF_OTHERS: Final = ("boilerplate", "repeats")  # levels that `pipelines.repeats` labels
 _PARTITION_BYTES: Final = 256 << 20
 
 
@@ -31,56 +47,112 @@ class DuplicatesPlan:
     """Sorted; members and decisions name a source by its position here."""
     signatures: Mapping[str, Generation]
     """Of each source."""
+    extract: Mapping[str, Generation]
+    """The documents of each source."""
     contents: str
     """Hash over the contents of all signature parts, so that a new part is a new generation."""
+    documents_contents: str
+    """Likewise, of all documents parts."""
     num_documents: int
+    levels: tuple[str, ...] = LEVELS
+    """Those of `LEVELS` that are asked for."""
     near: NearPlan | None = None
     """None where only exact copies are looked for."""
 
     @property
+    def collapse(self) -> str:
+        """What exact copies share: `text` or `bytes`."""
+        return TEXT if TEXT in self.levels else BYTES
+
+    @property
     def num_partitions(self) -> int:
         """Partitions of text hashes, of at most 256 MB."""
-        return max(1, math.ceil(self.num_documents * MEMBER_BYTES / _PARTITION_BYTES))
+        return _num_partitions(self.num_documents, MEMBER_BYTES)
+
+    @property
+    def num_url_partitions(self) -> int:
+        """Partitions of address hashes, of at most 256 MB; 0 where addresses are not compared."""
+        return _num_partitions(self.num_documents, URL_MEMBER_BYTES) if URL in self.levels else 0
+
+    @property
+    def all_partitions(self) -> list[int]:
+        """Numbers of all partitions that a shuffle goes to: those of texts, then of addresses."""
+        return list(range(self.num_partitions + self.num_url_partitions))
 
     @property
     def clusters(self) -> Generation:
         """Clusters of exact copies, by partition of the text hash."""
-        return Generation(job=f"{JOB}.clusters", payload=self._payload("clusters"))
+        payload = self._payload("clusters") | {"partitions": self.num_partitions}
+        return Generation(job=f"{JOB}.clusters", payload=payload)
+
+    @property
+    def url_clusters(self) -> Generation:
+        """Clusters of documents of one address, by partition of its hash."""
+        payload = self._url_payload("url_clusters") | {"partitions": self.num_url_partitions}
+        return Generation(job=f"{JOB}.url_clusters", payload=payload)
 
     @property
     def labels(self) -> Generation:
         """The `duplicates` labels set."""
-        payload = self._payload("labels")
+        payload = self._payload("labels") | {"level": "exact", "evidence": [self.clusters.name]}
         if self.near is not None:
-            near = self.near
-            evidence = [made.name for made in (near.candidates, near.pairs, near.stars)]
-            payload |= {"level": "near", "evidence": evidence, **near.payload}
+            evidence = [self.clusters.name, *(made.name for made in self.near.generations)]
+            payload |= {"level": "near", **self.near.payload, "evidence": evidence}
         return Generation(job=JOB, payload=payload)
+
+    @property
+    def label_sets(self) -> dict[str, Generation]:
+        """Name of each labels set -> its generation, in the order of the levels."""
+        sets = {}
+        for level, name in EXACT_SETS.items():
+            if level in self.levels:
+                is_url = level == URL
+                payload = self._url_payload(name) if is_url else self._payload(name)
+                clusters = self.url_clusters if is_url else self.clusters
+                payload |= {"evidence": [clusters.name]}
+                sets[name] = Generation(job=f"{JOB}.{name}", payload=payload)
+        return {**sets, DUPLICATES: self.labels}
 
     @property
     def generations(self) -> tuple[Generation, ...]:
         """In the order in which they are made."""
+        urls = (self.url_clusters,) if URL in self.levels else ()
         near_duplicates = self.near.generations if self.near else ()
-        return (self.clusters, *near_duplicates, self.labels)
+        return (self.clusters, *urls, *near_duplicates, *self.label_sets.values())
 
     def _payload(self, what: str) -> dict[str, Any]:
-        inputs = {source: self.signatures[source].full for source in self.sources}
         return {
             "version": VERSION,
             "what": what,
-            "level": "exact",
-            "inputs": inputs,
+            "collapse": self.collapse,
+            "inputs": {source: self.signatures[source].full for source in self.sources},
             "contents": self.contents,
             "documents": self.num_documents,
-            "partitions": self.num_partitions,
         }
+
+    def _url_payload(self, what: str) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "what": what,
+            "inputs": {source: self.extract[source].full for source in self.sources},
+            "contents": self.documents_contents,
+            "documents": self.num_documents,
+        }
+
+
+def _num_partitions(num_rows: int, row_bytes: int) -> int:
+    return max(1, math.ceil(num_rows * row_bytes / _PARTITION_BYTES))
 
 
 def plan_duplicates(
     workspace: Workspace,
     signatures: Mapping[str, Generation],
     minhash: Mapping[str, Generation] | None = None,
-    near_duplicates: NearDuplicates | None = None,
+    near: NearDuplicates | None = None,
+    *,
+    extract: Mapping[str, Generation],
+    quality: Mapping[str, Generation] | None = None,
+    levels: Sequence[str] = LEVELS,
 ) -> DuplicatesPlan:
     """Plans over all committed parts of the signatures.
 
@@ -88,36 +160,74 @@ def plan_duplicates(
         workspace: Whose ledger is read.
         signatures: Generation of the `signatures` labels of each source.
         minhash: Of the `minhash` labels; None for exact copies only.
-        near_duplicates: What is looked for among them; the defaults where None.
+        near: What is looked for among them; the defaults where None.
+        extract: Of the documents.
+        quality: Of the `quality` labels, which decide what near-duplicate stays; None where there
+            are none.
+        levels: What to look for, of `LEVELS`; those of `pipelines.repeats` are passed over.
 
     Raises:
-        ValueError: MinHash labels of other parts than the signatures.
+        ValueError: An unknown level, or labels and documents of other parts than the signatures.
     """
+    unknown = sorted(set(levels) - {*LEVELS, *_OF_OTHERS})
+    if unknown:
+        raise ValueError(
+            f"duplicates.levels: found {', '.join(unknown)}; allowed are "
+            f"{', '.join((*LEVELS, *_OF_OTHERS))}"
+        )
     sources = tuple(sorted(signatures))
     entries = _entries(workspace, sources, signatures)
-    exact = DuplicatesPlan(
+    rows = {(entry.source, entry.part): entry.counts["rows"] for entry in entries}
+    plan = DuplicatesPlan(
         sources=sources,
         signatures=dict(signatures),
+        extract={source: extract[source] for source in sources},
         contents=_contents(entries),
-        num_documents=sum(entry.counts["rows"] for entry in entries),
+        documents_contents=_contents(_same_parts(workspace, "documents", extract, rows)),
+        num_documents=sum(rows.values()),
+        levels=tuple(level for level in LEVELS if level in levels),
     )
-    if minhash is None:
-        return exact
-    signed = _entries(workspace, sources, minhash)
-    rows = {(entry.source, entry.part): entry.counts["rows"] for entry in entries}
-    if {(entry.source, entry.part): entry.counts["rows"] for entry in signed} != rows:
-        raise ValueError(
-            f"found signatures of {len(entries)} parts and minhash labels of {len(signed)}; both "
-            "must be of the same documents: run the corpus again, so that the missing are made"
-        )
-    plan = NearPlan(
-        settings=near_duplicates or NearDuplicates(),
+    if minhash is None or NEAR not in levels:
+        return plan
+    if quality is not None:
+        _same_parts(workspace, "quality labels", quality, rows)
+    made = NearPlan(
+        settings=near or NearDuplicates(),
+        signatures=plan.signatures,
         minhash=dict(minhash),
-        contents=_contents(signed),
-        clusters=exact.clusters,
-        num_documents=exact.num_documents,
+        documents=plan.extract,
+        quality=None if quality is None else dict(quality),
+        contents=_contents(_same_parts(workspace, "minhash labels", minhash, rows)),
+        clusters=plan.clusters,
+        num_documents=plan.num_documents,
     )
-    return replace(exact, near=plan)
+    return replace(plan, near=made)
+
+
+def _same_parts(
+    workspace: Workspace,
+    what: str,
+    generations: Mapping[str, Generation],
+    rows: Mapping[tuple[str, int], int],
+) -> list[Entry]:
+    """The entries of the parts that have signatures.
+
+    Raises:
+        ValueError: One is missing, or has other rows.
+    """
+    sources = sorted({source for source, _ in rows})
+    found = [
+        entry
+        for entry in _entries(workspace, sources, generations)
+        if (entry.source, entry.part) in rows
+    ]
+    made = {(entry.source, entry.part): entry.counts["documents"] for entry in found}
+    if made != rows:
+        raise ValueError(
+            f"found signatures of {len(rows)} parts and {what} of {len(made)}; both must be of the "
+            "same documents: run the corpus again, so that the missing are made"
+        )
+    return found
 
 
 def _entries(

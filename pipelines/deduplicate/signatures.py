@@ -1,22 +1,32 @@
 """The `signatures` labels: what deduplication compares instead of texts."""
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
 
-from annotators.text.hashing import text_hashes
+from annotators.text.hashing import DIGEST_BYTES, normal_hashes, text_hashes
+
+_HASH = pa.binary(DIGEST_BYTES)
 
 
 class Signatures:
-    """Hashes each text; equal hashes are taken for equal texts.
+    """Hashes the bytes of each text and its normalised form (`annotators.text.hashing`).
 
-    128 bits of blake2b: among 10^12 texts the chance of one false match is below 10^-14.
+    Equal hashes are taken for equal texts: with 128 bits, the chance of one false match among 10^12
+    texts is below 2 x 10^-15.
     """
 
     name = "signatures"
-    version = "1"
-    columns = pa.schema([pa.field("text_hash", pa.binary(16), nullable=False)])
+    version = f"2/unicode-{unicodedata.unidata_version}"
+    columns = pa.schema(
+        [
+            pa.field("text_hash", _HASH, nullable=False),
+            # Of a text of punctuation and spaces alone, its text_hash.
+            pa.field("normal_hash", _HASH, nullable=False),
+        ]
+    )
     inputs: tuple[str, ...] = ()
 
     def model_files(self) -> list[Path]:
@@ -26,5 +36,7 @@ class Signatures:
     def __call__(
         self, texts: pa.LargeStringArray, labels: Mapping[str, pa.Array]
     ) -> pa.RecordBatch:
-        """One hash a text."""
-        return pa.RecordBatch.from_arrays([text_hashes(texts)], schema=self.columns)
+        """Two hashes a text."""
+        return pa.RecordBatch.from_arrays(
+            [text_hashes(texts), normal_hashes(texts)], schema=self.columns
+        )

@@ -6,6 +6,7 @@ counted exactly once, and the sums are counted apart from their terms. Rejected 
 and of rejected files, are rows of a third file, which exists where there are any.
 """
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipelines.config import ExtractConfig, SourceConfig
 from pipelines.extract.engines import engine_name
+from pipelines.extract.given import Made, made_of, make_documents, tasks_of
 from pipelines.extract.markup import canonical_uri, extract_records, host_of
 from pipelines.extract.pdf.schema import BLANK, OCR, REJECTED, TEXT
 from pipelines.extract.pdf.versions import pdf_versions
@@ -52,7 +54,9 @@ PAGES: Final = "extract.pages"
 # all children have work on a small part.
 _FRAGILE_CHUNK: Final = (16, 2 << 20)
 _GIVEN_CHUNK: Final = (4096, 8 << 20)
-_GIVEN: Final = {"wet", "jsonl", "parquet"}  # formats whose records hold the text itself
+# Formats whose records hold the text itself; those of the second kind are read in blocks.
+_GIVEN: Final = {"wet"}
+_IN_BLOCKS: Final = {"jsonl", "parquet"}
 _MESSAGE_CHARS: Final = 500
 _GENERATED: Final = ("rewritten", "synthetic")  # one generation of models from a human
 
@@ -127,7 +131,10 @@ class ExtractJob:
         self, spans: list[Span], children: Children, tally: "_Tally"
     ) -> Iterator[pa.RecordBatch]:
         """Document batches in the order of the records."""
-        for given, group in itertools.groupby(spans, key=lambda span: span.format in _GIVEN):
+        for (in_blocks, given), group in itertools.groupby(spans, key=_way_of_reading):
+            if in_blocks:
+                yield from self._documents_of_blocks(group, children, tally)
+                continue
             chunks = regroup(
                 self._asked(group, tally), *(_GIVEN_CHUNK if given else _FRAGILE_CHUNK)
             )
@@ -136,6 +143,23 @@ class ExtractJob:
                 METER.add(JOB, extracted.num_rows)
                 if batch.num_rows:
                     yield batch
+
+    def _documents_of_blocks(
+        self, spans: Iterable[Span], children: Children, tally: "_Tally"
+    ) -> Iterator[pa.RecordBatch]:
+        """Documents of JSONL and Parquet, made in children."""
+        settings = read_settings(self.source, self.settings)
+        make = functools.partial(make_documents, source=self.source, settings=settings)
+        tasks = (task for span in spans for task in tasks_of(range_of(span), settings))
+        for result in children.map(make, tasks, lambda task, *_: make(task)):
+            made = made_of(result)
+            tally.add(made)
+            METER.add(JOB, made.num_asked)
+            if made.documents.num_rows:
+                provenance = _given_provenance(self.source, made.documents.num_rows)
+                batch = made.documents.append_column("provenance", provenance)
+                tally.count(batch)
+                yield batch.cast(DOCUMENT)
 
     def _extracted(
         self, chunks: Iterator[pa.RecordBatch], children: Children, *, given: bool
@@ -171,8 +195,7 @@ class ExtractJob:
                 tally.reject(record, result["reason"], result["message"] or "", ids[row])
             tally.add_pages(record, result["pages"] or [], ids[row])
         table = _documents(self.source, records, extracted, ids, uris).filter(kept)
-        tally.text_bytes += pc.sum(pc.binary_length(table.column("text"))).as_py() or 0
-        tally.kinds.update(pc.struct_field(table.column("provenance"), "kind").to_pylist())
+        tally.count(table)
         return table
 
     def _ids(self, records: pa.RecordBatch, uris: list[str | None]) -> list[bytes]:
@@ -231,22 +254,33 @@ def _provenance(source: SourceConfig, extracted: pa.RecordBatch) -> pa.StructArr
 
     OCR transcribes, so the depth stays; a text that a model wrote is one generation from a human.
     """
+    kind = source.provenance.kind if source.provenance is not None else "natural"
+    transcribed = extracted.column("kind") if kind == "natural" else None
+    if transcribed is None or transcribed.null_count == len(transcribed):
+        return _given_provenance(source, extracted.num_rows)
+    base = _declared_provenance(source)
+    pairs = zip(transcribed.to_pylist(), extracted.column("model").to_pylist(), strict=True)
+    told = [{**base, **({"kind": k, "model": m} if k else {})} for k, m in pairs]
+    return pa.array(told, PROVENANCE)
+
+
+def _declared_provenance(source: SourceConfig) -> dict[str, Any]:
+    """What corpus.yaml says of a source."""
     given = source.provenance
     kind = given.kind if given is not None else "natural"
-    base: dict[str, Any] = {
+    return {
         "kind": kind,
         "model": given.model if given is not None else None,
         "recipe": given.recipe if given is not None else None,
         "parents": [],
         "depth": int(kind in _GENERATED),
     }
-    transcribed = extracted.column("kind") if kind == "natural" else None
-    if transcribed is None or transcribed.null_count == len(transcribed):
-        rows = pa.array(np.zeros(extracted.num_rows, np.int64))
-        return pa.array([base], PROVENANCE).take(rows)
-    pairs = zip(transcribed.to_pylist(), extracted.column("model").to_pylist(), strict=True)
-    told = [{**base, **({"kind": k, "model": m} if k else {})} for k, m in pairs]
-    return pa.array(told, PROVENANCE)
+
+
+def _given_provenance(source: SourceConfig, n: int) -> pa.StructArray:
+    """The same for `n` documents."""
+    rows = pa.array(np.zeros(n, np.int64))
+    return pa.array([_declared_provenance(source)], PROVENANCE).take(rows)
 
 
 def _publish(
@@ -312,6 +346,21 @@ class _Tally:
             else:
                 self.reject(row, row["reason"], row["message"] or "", None)
         return batch.filter(asked)
+
+    def count(self, documents: pa.RecordBatch) -> None:
+        """Counts the texts of some documents."""
+        self.text_bytes += pc.sum(pc.binary_length(documents.column("text"))).as_py() or 0
+        self.kinds.update(pc.struct_field(documents.column("provenance"), "kind").to_pylist())
+
+    def add(self, made: Made) -> None:
+        """Counts what a block gave."""
+        self.records += made.num_records
+        for record, reason, message, id_ in made.rejects:
+            self.reject({**record, "file": made.file}, reason, message, id_)
+        if made.num_records:
+            start, end = made.extent
+            extent = self.extents.setdefault(made.file, [start, start])
+            extent[0], extent[1] = min(extent[0], start), max(extent[1], end)
 
     def reject(self, record: dict[str, Any], reason: str, message: str, id_: bytes | None) -> None:
         """Notes a reject."""
@@ -385,7 +434,16 @@ def read_span(span: Span, settings: ReadSettings) -> Iterator[pa.RecordBatch]:
         }
         yield batch_of([row], RECORD)
         return
-    place = InputRange(
+    yield from read_records(range_of(span), settings)
+
+
+def range_of(span: Span) -> InputRange:
+    """What a reader is asked for."""
+    return InputRange(
         url=span.url, file=span.file, format=span.format, start=span.start, end=span.end
     )
-    yield from read_records(place, settings)
+
+
+def _way_of_reading(span: Span) -> tuple[bool, bool]:
+    """(whether it is read in blocks, whether its records hold the text itself)."""
+    return span.format in _IN_BLOCKS, span.format in _GIVEN

@@ -29,7 +29,7 @@ __all__ = ["canonical_uri", "extract_records", "host_of"]
 
 # Raise these numbers when the rules of `text` change, so that new rows can be told from old ones.
 _PLAIN: Final = "plain-text/1"
-_GIVEN: Final = "as-given/1"
+AS_GIVEN: Final = "as-given/1"
 _MAX_MESSAGE: Final = 500
 
 
@@ -64,7 +64,7 @@ def _given_texts(texts: list[str]) -> pa.RecordBatch:
         "text": pa.array(tidied, pa.large_string(), mask=blank.to_numpy(zero_copy_only=False)),
         "reason": pc.if_else(blank, "no_text", None).cast(pa.string()),
         "message": pc.if_else(blank, NO_TEXT, None).cast(pa.string()),
-        "extractor": pa.repeat(_GIVEN, n),
+        "extractor": pa.repeat(AS_GIVEN, n),
         "media_type": pa.repeat("text/plain", n),
         "meta": pa.array([[]] * n, EXTRACTED.field("meta").type),
     }
@@ -81,7 +81,7 @@ def _extract(
     settings: ExtractConfig,
 ) -> Extracted:
     if text is not None:
-        return _checked(Extracted(extractor=_GIVEN, text=tidy(text), media_type="text/plain"))
+        return _checked(Extracted(extractor=AS_GIVEN, text=tidy(text), media_type="text/plain"))
     assert payload is not None
     if media_type == PDF_TYPE:
         # Here, because its libraries load for a second and few processes see a PDF.

@@ -22,12 +22,11 @@ from pipelines.extract.media import (
     sniff_media_type,
 )
 from pipelines.extract.packing import CODECS, codec_of, unpack_all
-from pipelines.extract.rows import Record, to_batches
+from pipelines.extract.rows import TRANSIENT, Record, to_batches, unreadable
 from pipelines.extract.splits import split_points
 from pipelines.extract.tables import read_jsonl, read_parquet
 from pipelines.extract.warc import read_warc
 from pipelines.extract.warc_header import is_record_start
-from pipelines.workspace.schema import REJECTED
 
 __all__ = ["InputRange", "ReadSettings", "detect_format", "read_records", "split_points"]
 
@@ -51,7 +50,6 @@ _ENDINGS: Final = {
 }
 _JSON_LINE: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*(?:\"|\})")
 _LOOK_BYTES: Final = 64 << 10
-_TRANSIENT: Final = (ConnectionError, TimeoutError)
 
 
 def read_records(range: InputRange, settings: ReadSettings) -> Iterator[pa.RecordBatch]:
@@ -75,18 +73,10 @@ def _guarded(records: Iterator[Record], input_range: InputRange) -> Iterator[Rec
         for record in records:
             offset = record.offset + record.length
             yield record
-    except _TRANSIENT:
+    except TRANSIENT:
         raise
     except OSError as error:
-        yield Record(
-            file=input_range.file,
-            offset=offset,
-            length=0,
-            outcome=REJECTED,
-            reason="unreadable_file",
-            message=f"{type(error).__name__}: {error}",
-            ordinal=offset,
-        )
+        yield unreadable(input_range.file, offset, error)
 
 
 def detect_format(name: str, head: bytes) -> str | None:

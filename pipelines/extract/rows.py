@@ -17,6 +17,8 @@ import pyarrow as pa
 
 from pipelines.workspace.schema import ASKED, NOT_ASKED, RECORD, REJECTED, payload_digest
 
+TRANSIENT: Final = (ConnectionError, TimeoutError)
+"""What another attempt may cure; all other errors of a file are rejects."""
 MAX_BATCH_ROWS: Final = 256
 MAX_BATCH_BYTES: Final = 8 << 20
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -57,6 +59,19 @@ class Record:
     def replace(self, **fields: object) -> "Record":
         """This row with other values in some fields."""
         return replace(self, **fields)  # type: ignore[arg-type]
+
+
+def unreadable(file: str, offset: int, error: OSError) -> Record:
+    """The reject of a file that cannot be read from a place on."""
+    return Record(
+        file=file,
+        offset=offset,
+        length=0,
+        outcome=REJECTED,
+        reason="unreadable_file",
+        message=f"{type(error).__name__}: {error}",
+        ordinal=offset,
+    )
 
 
 def replace_surrogates(text: str) -> str:

@@ -36,13 +36,13 @@ _NEWLINE: Final = re.compile(rb"\n")
 _STEP: Final = 64 << 10
 _MIN_FRAME: Final = 16
 _BOM: Final = b"\xef\xbb\xbf"
-_URL_COLUMNS: Final = ("url", "uri")
-_LANGUAGE_COLUMNS: Final = ("language", "lang")
-_TIME_COLUMNS: Final = ("date", "timestamp")
+URL_COLUMNS: Final = ("url", "uri")
+LANGUAGE_COLUMNS: Final = ("language", "lang")
+TIME_COLUMNS: Final = ("date", "timestamp")
 # What Arrow and Python raise for bad data; OverflowError and KeyError are no ValueError.
-_BAD_DATA: Final = (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError, TypeError)
+BAD_DATA: Final = (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError, TypeError)
 # Rows that are turned into Python values at once.
-_BATCH_ROWS: Final = 256
+BATCH_ROWS: Final = 256
 
 
 def read_jsonl(input_range: InputRange, settings: ReadSettings) -> Iterator[Record]:
@@ -62,14 +62,14 @@ def read_jsonl(input_range: InputRange, settings: ReadSettings) -> Iterator[Reco
                 "read alone; ask for the whole file"
             )
         stream = FrameStream(file, codec, max(0, start - 1))
-        lines = _Lines(stream, settings.max_record_bytes)
+        lines = Lines(stream, settings.max_record_bytes)
         if start > 0:
             lines.pass_line()
         for line in lines.read(end if codec is None else None):
-            yield _record_of_line(line, input_range.file, settings)
+            yield record_of_line(line, input_range.file, settings)
 
 
-class _Line:
+class Line:
     """A line as it was met: its bytes, or why there are none."""
 
     __slots__ = ("data", "length", "offset", "problem")
@@ -83,7 +83,9 @@ class _Line:
         self.problem = problem
 
 
-class _Lines:
+class Lines:
+    """The lines of a stream, from its position on."""
+
     def __init__(self, stream: FrameStream, max_bytes: int) -> None:
         self._stream = stream
         self._max_bytes = max_bytes
@@ -94,7 +96,7 @@ class _Lines:
             self._stream.skip(self._max_bytes)
         self._stream.skip(length)
 
-    def read(self, end: int | None) -> Iterator[_Line]:
+    def read(self, end: int | None) -> Iterator[Line]:
         """Yields all lines that begin before `end` and are not blank."""
         while end is None or self._stream.position < end:
             begin = self._stream.position
@@ -102,19 +104,19 @@ class _Lines:
             if length is None:
                 self.pass_line()
                 problem = ("too_large", f"a line of more than {self._max_bytes} bytes")
-                yield _Line(begin, self._stream.position - begin, b"", problem)
+                yield Line(begin, self._stream.position - begin, b"", problem)
                 continue
             data = self._stream.peek(length)
             self._stream.skip(length)
             damage = None if data.endswith(b"\n") else self._stream.damage
             if damage is not None:
-                yield _Line(begin, length, b"", (damage.reason, damage.message))
+                yield Line(begin, length, b"", (damage.reason, damage.message))
                 if not self._stream.resync(_is_text):
                     return
             elif not data:
                 return
             elif data.strip(b" \t\r\n" + (_BOM if begin == 0 else b"")):
-                yield _Line(begin, length, data, None)
+                yield Line(begin, length, data, None)
 
     def _length_of_line(self, limit: int) -> int | None:
         """Bytes through the next newline, or to the end; None where they exceed the limit."""
@@ -135,7 +137,8 @@ def _is_text(head: bytes) -> bool:
     return len(head) >= _MIN_FRAME and not is_binary(head)
 
 
-def _record_of_line(line: _Line, file: str, settings: ReadSettings) -> Record:
+def record_of_line(line: Line, file: str, settings: ReadSettings) -> Record:
+    """The record of a line; a reject where it is no JSON object with a text."""
     blank = Record(
         file=file,
         offset=line.offset,
@@ -157,7 +160,7 @@ def _record_of_line(line: _Line, file: str, settings: ReadSettings) -> Record:
         return blank.replace(message=f"{type(error).__name__}: {error}")
     if not isinstance(row, dict):
         return blank.replace(message=f"the line is a {type(row).__name__}, not an object")
-    return _record_of_row(blank, row, settings)
+    return record_of_row(blank, row, settings)
 
 
 def read_parquet(input_range: InputRange, settings: ReadSettings) -> Iterator[Record]:
@@ -178,7 +181,7 @@ def read_parquet(input_range: InputRange, settings: ReadSettings) -> Iterator[Re
         try:
             parquet = pq.ParquetFile(file)
             types = {field.name: field.type for field in parquet.schema_arrow}
-        except _BAD_DATA as error:
+        except BAD_DATA as error:
             yield blank.replace(message=f"no Parquet file: {error}")
             return
         yield from _read_row_groups(parquet, types, input_range, blank, settings)
@@ -216,26 +219,43 @@ def _read_row_group(
     num_rows = parquet.metadata.row_group(group).num_rows
     row = blank.offset
     end = row + num_rows
-    spelled = {name: str(kind) for name, kind in types.items()}
-    text = settings.text_column
-    columns = [
-        name
-        for name, kind in types.items()
-        if (_is_string(kind) if name == text else _is_scalar(kind))
-    ]
+    names = {name: str(kind) for name, kind in types.items()}
+    columns = columns_read(types, settings)
     try:
-        for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
-            for values in _rows(batch):
+        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
+            for values in rows_of(batch):
                 here = blank.replace(offset=row, ordinal=row)
                 if isinstance(values, UnicodeDecodeError):
                     yield here.replace(reason="invalid_utf8", message=str(values))
                 else:
-                    yield _record_of_row(here, values, settings, spelled)
+                    yield record_of_row(here, values, settings, names)
                 row += 1
-    except _BAD_DATA as error:
-        message = f"rows {row} to {end - 1} cannot be read: {type(error).__name__}: {error}"
-        for lost in range(row, end):
-            yield blank.replace(offset=lost, ordinal=lost, reason="broken_parquet", message=message)
+    except BAD_DATA as error:
+        yield from lost_rows(blank.file, row, end, error)
+
+
+def lost_rows(file: str, first: int, end: int, error: Exception) -> Iterator[Record]:
+    """Rejects for rows [first, end) of a Parquet file, which cannot be decoded."""
+    message = f"rows {first} to {end - 1} cannot be read: {type(error).__name__}: {error}"
+    for row in range(first, end):
+        yield Record(
+            file=file,
+            offset=row,
+            length=1,
+            outcome=REJECTED,
+            reason="broken_parquet",
+            message=message,
+            ordinal=row,
+        )
+
+
+def columns_read(types: Mapping[str, pa.DataType], settings: ReadSettings) -> list[str]:
+    """The text where it is one, and what may describe it."""
+    return [
+        name
+        for name, kind in types.items()
+        if (_is_string(kind) if name == settings.text_column else _is_scalar(kind))
+    ]
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
@@ -254,7 +274,7 @@ def _is_scalar(kind: pa.DataType) -> bool:
     return not (is_bytes or pa.types.is_nested(kind))
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, object] | UnicodeDecodeError]:
+def rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, object] | UnicodeDecodeError]:
     """The rows of a batch; an error for each whose strings are no UTF-8, which Parquet allows."""
     if batch.num_columns:
         columns = [_spell_times(column) for column in batch.columns]
@@ -287,18 +307,25 @@ def _spell_times(column: pa.Array) -> pa.Array:
     return pc.if_else(is_lost, pa.scalar(None, pa.string()), strings)
 
 
-def _record_of_row(
+def record_of_row(
     blank: Record,
     row: Mapping[str, object],
     settings: ReadSettings,
     types: Mapping[str, str] | None = None,
 ) -> Record:
-    """The record of a row; `types` are those of all columns, also where `row` leaves some out."""
+    """The record of a row.
+
+    Args:
+        blank: Says where it stands.
+        row: Column -> value.
+        settings: Which columns hold text and URI.
+        types: Of all columns, also of those that `row` leaves out.
+    """
     text = row.get(settings.text_column)
-    uri = _name_of(row, (settings.url_column,) if settings.url_column else _URL_COLUMNS)
+    uri = _name_of(row, (settings.url_column,) if settings.url_column else URL_COLUMNS)
     licence = _name_of(row, ("license",))
-    language = _name_of(row, _LANGUAGE_COLUMNS)
-    time_name, time = _time(row)
+    language = _name_of(row, LANGUAGE_COLUMNS)
+    time_name, time = time_of(row)
     taken = {settings.text_column, uri, licence, language, time_name}
     found_record = partial(
         Record,
@@ -311,7 +338,7 @@ def _record_of_row(
         license=_string(row, licence),
         declared_language=_string(row, language),
         fetched_at=time,
-        meta={name: _spell(row[name]) for name in row if name not in taken and _is_fact(row[name])},
+        meta={name: spelled(row[name]) for name in row if name not in taken and is_fact(row[name])},
     )
     if not isinstance(text, str):
         types = types or {name: type(value).__name__ for name, value in row.items()}
@@ -346,20 +373,22 @@ def _string(row: Mapping[str, object], name: str | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _time(row: Mapping[str, object]) -> tuple[str | None, datetime | None]:
+def time_of(row: Mapping[str, object]) -> tuple[str | None, datetime | None]:
     """The first time column that can be read, and its value."""
-    for name in _TIME_COLUMNS:
+    for name in TIME_COLUMNS:
         value = row.get(name)
         if isinstance(value, str) and (time := parse_time(value)) is not None:
             return name, time
     return None, None
 
 
-def _is_fact(value: object) -> bool:
+def is_fact(value: object) -> bool:
+    """Whether a value goes to `meta`."""
     return value is not None and not isinstance(value, list | dict)
 
 
-def _spell(value: object) -> str:
+def spelled(value: object) -> str:
+    """How a value stands in `meta`."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float):

@@ -19,7 +19,8 @@ from mixtures.draws import draws, uniform
 from mixtures.expressions import NO_BUCKET, REASONS, WHERE_FALSE, Selection, select
 from mixtures.spec import Stage
 from pipelines.mix.conditions import Condition, conditions_of
-from pipelines.mix.judge import judge
+from pipelines.mix.cut_spans import spans_of
+from pipelines.mix.judge import Judged, judge
 from pipelines.mix.outlook import ordered_stages
 from pipelines.mix.pins import label_table
 from pipelines.mix.plan import Plan
@@ -96,7 +97,9 @@ class Explanation:
     num_tokens: int | None
     """As labelled; None where that failed."""
     planned_tokens: int | None
-    """Less what is redacted, and one EOD."""
+    """Less what is redacted and cut, and one EOD."""
+    cuts: Mapping[str, int]
+    """Kind of what the stage redacts or cuts -> spans of it; kinds without a span are left out."""
     group: str | None
     bucket: str | None
     """Name of its length bucket; None where none takes it."""
@@ -107,7 +110,8 @@ class Explanation:
     u: float
     draws: int
     written: tuple[Draw, ...]
-    """Empty where the shards of this plan are not written, or it is not drawn."""
+    """Empty where the shards of this plan are not written, or it is not drawn, or cuts leave
+    nothing of its text but white space."""
 
     @property
     def is_eligible(self) -> bool:
@@ -174,6 +178,7 @@ def _explain_stage(
         verdicts=tuple(_verdicts(stage, labels)),
         num_tokens=labels.column("num_tokens")[0].as_py(),
         planned_tokens=int(judged.tokens[0]) if len(judged.rows) else None,
+        cuts=_cuts(stage, judged),
         group=selection.group[0].as_py() if selection is not None and stage.group_by else None,
         bucket=_bucket(stage, selection),
         weighting=weighting,
@@ -211,6 +216,16 @@ def _is_true(stage: Stage, where: str, labels: pa.Table) -> bool:
     asked = Stage(name=stage.name, sequence_length=stage.sequence_length, tokens=1, where=where)
     reason = select(asked, labels, np.ones(1, np.int64)).reason[0]
     return REASONS[reason] != WHERE_FALSE
+
+
+def _cuts(stage: Stage, judged: Judged) -> dict[str, int]:
+    """Spans that the stage takes out of the document, by kind."""
+    if not stage.cut_columns or not len(judged.rows):
+        return {}
+    found = {
+        kind: int(spans[0]) for kind, spans in spans_of(stage, judged.labels).by_kind().items()
+    }
+    return {kind: number for kind, number in found.items() if number}
 
 
 def _bucket(stage: Stage, selection: Selection | None) -> str | None:

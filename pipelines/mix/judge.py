@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixtures.expressions import ELIGIBLE, NUM_TOKENS, Selection, columns_used, select
-from mixtures.spec import REDACTION_LABELS, Stage
+from mixtures.spec import Stage
 from pipelines.deduplicate.exact import REPEATED_RECORD
 from pipelines.mix.planned import NUM_BYTES, planned_tokens
 
@@ -58,8 +58,9 @@ def columns_to_judge(stages: Sequence[Stage], columns: pa.Schema) -> list[str]:
         columns: All columns that there are.
     """
     wanted = {NUM_TOKENS, _ROLE, SPLIT, *columns_used(stages, columns)}
-    if any(stage.redact for stage in stages):
-        wanted |= {NUM_BYTES, REDACTION_LABELS}
+    for stage in stages:
+        if stage.cut_columns:
+            wanted |= {NUM_BYTES, *stage.cut_columns}
     return [name for name in columns.names if name in wanted]
 
 
@@ -90,15 +91,15 @@ def judge(
         usable = np.zeros_like(usable)
     rows = np.flatnonzero(usable).astype(np.int64)
     kept = labels if len(rows) == labels.num_rows else labels.filter(pa.array(usable))
-    tokens = planned_tokens(kept, stage.redact, replacement_tokens)
-    selection = select(stage, kept, tokens)
+    planned = planned_tokens(stage, kept, replacement_tokens)
+    selection = select(stage, kept, planned.tokens, cut_to_nothing=planned.cut_to_nothing)
     reasons.update(selection.counts())
-    return Judged(rows, kept, selection, tokens, reasons)
+    return Judged(rows, kept, selection, planned.tokens, reasons)
 
 
 def _is_missing(stage: Stage, labels: pa.Table) -> npt.NDArray[np.bool_]:
     """bool[n]: what was not looked at must not pass, uncut or held out."""
-    needed = [NUM_TOKENS, *([REDACTION_LABELS] if stage.redact else [])]
+    needed = [NUM_TOKENS, *stage.cut_columns]
     needed += [SPLIT] if SPLIT in labels.column_names else []
     missing = np.zeros(labels.num_rows, np.bool_)
     for name in needed:

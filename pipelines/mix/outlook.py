@@ -3,7 +3,7 @@
 A plan decides every draw, because a draw is a function of (seed, stage, id); its preview counts the
 outcome. So nothing is evaluated here: rows are sums over the preview, and what runs out and what a
 constraint costs stand in the solved stage. The numbers are those of the plan: *planned* tokens, one
-EOD a document included, with what the stage redacts taken off.
+EOD a document included, with what the stage redacts and cuts taken off.
 
 Of each value of a dimension (a language, a source, ...) two numbers are told apart: what is
 *expected* (documents times their expected draws, with a sigma) and what is *drawn*, which is the

@@ -16,7 +16,7 @@ from typing import Any, Final
 from mixtures.errors import MixtureError
 from mixtures.expressions import check_expressions
 from mixtures.solve import StagePlan, solve
-from mixtures.spec import Mixture, check_redaction, load_mixture
+from mixtures.spec import Mixture, check_cuts, load_mixture
 from pipelines.mix.judge import columns_to_judge
 from pipelines.mix.pins import Pins, check_columns, columns_of, pin
 from pipelines.mix.plan import (
@@ -195,7 +195,7 @@ def pins_of(record: RunRecord, workspace: Workspace) -> Pins:
     Raises:
         LookupError: A part is missing.
     """
-    shared = {"duplicates": record.duplicates}
+    shared = {"duplicates": record.duplicates, **record.labels}
     if record.validation:
         shared[VALIDATION_SET] = record.validation
     labels = {source: {**sets, **shared} for source, sets in record.annotate.items()}
@@ -230,7 +230,7 @@ def open_plan(
     pins = planned.pins if planned is not None else pins_of(record, workspace)
     columns = columns_of(workspace, pins)
     check_expressions(found, columns)
-    check_redaction(found, columns.names)
+    check_cuts(found, columns.names)
     plan = plan_mixture(
         workspace,
         found if tokens is None else found.with_tokens(tokens),

@@ -9,7 +9,8 @@ therefore by the stated Jaccard, and beside it how many stated values ours agree
 All documents go through the kernels and the buckets of the real jobs. A pair counts as found when
 it is a candidate and its exact Jaccard reaches the threshold. Precision asks of every pair that is
 found, listed or not, what its Jaccard is by a second implementation over Python strings, of the
-kind of shingles that the data states.
+kind of shingles that the data states. What is lost where texts share a template and nothing else is
+measured in `templated.py`.
 """
 
 import gzip
@@ -23,15 +24,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from annotators.text.minhash import min_hashes, recall_at
+from annotators.text.minhash import recall_at
 from annotators.text.shingles import (
     CHARACTERS_PER_SHINGLE,
     WORDS_PER_SHINGLE,
     jaccards,
     shingle_sets,
 )
-from pipelines.near_duplicates.buckets import BAND, BucketCounts, band_members, candidate_pairs
-from pipelines.near_duplicates.near import NearDuplicates, places_of, rows_at
+from pipelines.near_duplicates.in_memory import search
+from pipelines.near_duplicates.near import NearDuplicates
+from pipelines.near_duplicates.templated import (
+    NUM_PAGES,
+    TemplatedEvaluation,
+    evaluate_templated,
+)
 
 DOCUMENTS: Final = Path("neardup") / "revision_docs.jsonl.gz"
 PAIRS: Final = Path("neardup") / "revision_pairs.jsonl.gz"
@@ -76,6 +82,10 @@ class NearDuplicatesEvaluation:
     """Of those, the ones whose exact Jaccard reaches the threshold ..."""
     found_true: int
     """... and reaches it by the second implementation too."""
+    largest_bucket: int
+    split_buckets: int
+    pairs_skipped: int
+    templated: TemplatedEvaluation
 
     def to_text(self) -> str:
         """A table and the figures below it."""
@@ -97,21 +107,27 @@ class NearDuplicatesEvaluation:
             f"({self.found_true} of {self.found} pairs found among {self.documents} documents)",
             f"candidates: {self.candidates / self.documents:.2f} pairs a document",
             f"stated Jaccard: {self.agreeing} of {self.pairs} are ours to the four decimals given",
+            f"largest bucket: {self.largest_bucket} documents; buckets split: "
+            f"{self.split_buckets}; pairs skipped: {self.pairs_skipped}",
+            "",
+            self.templated.to_text(),
         ]
         return "\n".join(lines)
 
 
 def evaluate_near_duplicates(
-    data: Path, near: NearDuplicates | None = None
+    data: Path, near: NearDuplicates | None = None, *, num_pages: int = NUM_PAGES
 ) -> NearDuplicatesEvaluation:
-    """Measures recall by Jaccard, precision and candidates on the revisions.
+    """Measures recall by Jaccard and precision on revisions, and losses among templated pages.
 
     Args:
-        data: The folder with `neardup/`.
+        data: The folder with `neardup/` and `text/`.
         near: What counts as a near-duplicate; the defaults where None.
+        num_pages: Of templates.
 
     Raises:
-        ValueError: The data is not there, or its pairs name documents that are not.
+        ValueError: The data is not there, its pairs name documents that are not, or the texts are
+            too few for so many pages.
     """
     near = near or NearDuplicates()
     documents, pairs = _read(data / DOCUMENTS), _read(data / PAIRS)
@@ -121,15 +137,15 @@ def evaluate_near_duplicates(
     except KeyError as error:
         raise ValueError(f"{data / PAIRS} names {error}, which {data / DOCUMENTS} lacks") from None
     texts = pa.array([document["text"] for document in documents], pa.large_string())
-    bands, num_shingles = min_hashes(texts)
     sets = shingle_sets(texts)
     left, right = ends.min(axis=1), ends.max(axis=1)
     stated = np.array([pair["jaccard"] for pair in pairs])
     ours = jaccards(sets, left, right)
-    first, second = _candidates(bands, num_shingles, near)
-    exact = jaccards(sets, first, second)
-    similar = exact >= near.threshold
-    found = set(zip(first[similar].tolist(), second[similar].tolist(), strict=True))
+    searched = search(texts, near)
+    similar = searched.jaccard >= near.threshold
+    pairs_found = (side[similar].tolist() for side in (searched.left, searched.right))
+    found = set(zip(*pairs_found, strict=True))
+    bands = searched.signatures.bands
     is_found = np.array([pair in found for pair in zip(left.tolist(), right.tolist(), strict=True)])
     shares = (bands[left] == bands[right]).any(axis=1)
     is_true = stated >= near.threshold
@@ -142,9 +158,13 @@ def evaluate_near_duplicates(
         bins=_bins(stated, ours, shares, is_found),
         true_pairs=int(is_true.sum()),
         true_found=int((is_true & is_found).sum()),
-        candidates=len(first),
+        candidates=len(searched.left),
         found=len(found),
         found_true=_num_true(documents, kinds, found, near.threshold),
+        largest_bucket=searched.largest_bucket,
+        split_buckets=searched.counts.split_buckets,
+        pairs_skipped=searched.counts.pairs_skipped,
+        templated=evaluate_templated(data, near, num_pages),
     )
 
 
@@ -170,21 +190,6 @@ def _bins(
                 )
             )
     return tuple(found)
-
-
-def _candidates(
-    bands: npt.NDArray[np.uint64], num_shingles: npt.NDArray[np.int32], near: NearDuplicates
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Distinct candidate pairs, as the jobs would make them: smaller and larger position."""
-    n = len(bands)
-    keys = pa.array([index.to_bytes(16, "big") for index in range(n)], pa.binary(16))
-    packed = pa.array([row.tobytes() for row in bands], pa.binary(8 * bands.shape[1]))
-    members = band_members(packed, pa.array(num_shingles), keys, places_of(0, 0, np.arange(n)))
-    batches = candidate_pairs(pa.Table.from_batches([members], BAND), near, BucketCounts())
-    both = [np.stack([rows_at(column.to_numpy()) for column in batch]) for batch in batches]
-    joined = np.concatenate(both, axis=1) if both else np.empty((2, 0), np.int64)
-    distinct = np.unique(np.sort(joined, axis=0), axis=1)
-    return np.ascontiguousarray(distinct[0]), np.ascontiguousarray(distinct[1])
 
 
 def _num_true(

@@ -15,15 +15,17 @@ import numpy.typing as npt
 from annotators.text.minhash import NUM_BANDS, ROWS_PER_BAND, recall_at
 from annotators.text.shingles import CHARACTERS_PER_SHINGLE, WORDS_PER_SHINGLE
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 JOB: Final = "near_duplicates"
 
 MAX_BUCKET: Final = 1000
 """Members up to which all pairs of a bucket are compared."""
-NUM_ANCHORS: Final = 64
-"""In a larger bucket each text is compared with the first so many that its length allows ..."""
-NUM_NEIGHBOURS: Final = 64
-"""... and with so many just before it, in order of priority."""
+MAX_LEAF: Final = 256
+"""Members up to which all pairs of a part of a larger bucket are."""
+NUM_ANCHORS: Final = 4
+"""In a node of a larger bucket each text is compared with so many of each class of lengths ..."""
+NUM_NEIGHBOURS: Final = 16
+"""... and in what cannot be split further with so many just before it."""
 
 _MIN_THRESHOLD: Final = 0.7
 
@@ -68,6 +70,7 @@ class NearDuplicates:
             "words": WORDS_PER_SHINGLE,
             "characters": CHARACTERS_PER_SHINGLE,
             "max_bucket": MAX_BUCKET,
+            "max_leaf": MAX_LEAF,
             "anchors": NUM_ANCHORS,
             "neighbours": NUM_NEIGHBOURS,
         }

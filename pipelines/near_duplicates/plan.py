@@ -1,4 +1,9 @@
-"""The plan of one search for near-duplicates: what goes in, and the generations that come out."""
+"""The plan of one search for near-duplicates: what goes in, and the generations that come out.
+
+All of them follow from the same inputs. The quality labels are among them, for they say which texts
+stay, and with which of them those of a crowded bucket are compared; how similar two texts are does
+not depend on them, so after a change of quality most pairs are known (`known`).
+"""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +15,10 @@ from pipelines.near_duplicates.buckets import BAND_BYTES
 from pipelines.near_duplicates.near import JOB, NearDuplicates
 from pipelines.workspace.fingerprints import Generation
 
-_BAND_PARTITION_BYTES: Final = 64 << 20  # sorted in memory, in several copies
+_BAND_PARTITION_BYTES: Final = 64 << 20  # sorted in memory
+# Fewer are shuffled sooner than looked over; more slots (of two bits) are more than 512 MB.
+_MIN_DOCUMENTS: Final = 10_000
+_MAX_BITS: Final = 31
 
 
 @dataclass(frozen=True)
@@ -18,13 +26,34 @@ class NearPlan:
     """The search for near-duplicates among the distinct texts."""
 
     settings: NearDuplicates
+    signatures: Mapping[str, Generation]
+    """The `signatures` labels of each source."""
     minhash: Mapping[str, Generation]
-    """Of each source."""
+    """The `minhash` labels of each source."""
+    documents: Mapping[str, Generation]
+    """The documents of each source."""
+    quality: Mapping[str, Generation] | None
+    """The `quality` labels of each source; None where there are none."""
     contents: str
-    """Hash over the contents of all its parts."""
+    """Hash over the contents of all MinHash parts."""
     clusters: Generation
-    """Of exact copies."""
+    """Of exact copies; its payload says by what they collapse and in how many partitions."""
     num_documents: int
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Sorted; a place names a source by its position here."""
+        return tuple(sorted(self.minhash))
+
+    @property
+    def num_text_partitions(self) -> int:
+        """Partitions of exact clusters, and of the clusters found here."""
+        return int(self.clusters.payload["partitions"])
+
+    @property
+    def collapse(self) -> str:
+        """What exact copies share: `text` or `bytes`."""
+        return str(self.clusters.payload["collapse"])
 
     @property
     def num_partitions(self) -> int:
@@ -33,19 +62,51 @@ class NearPlan:
         return max(1, math.ceil(num_bytes / _BAND_PARTITION_BYTES))
 
     @property
+    def repeated_bits(self) -> int:
+        """log2 of the slots that say which band hashes occur more than once; 0 for none."""
+        bits = (8 * NUM_BANDS * self.num_documents).bit_length()
+        is_worth_it = self.num_documents >= _MIN_DOCUMENTS and bits <= _MAX_BITS
+        return bits if is_worth_it else 0
+
+    @property
+    def repeated(self) -> Generation:
+        """Band hashes that occur more than once: one entry."""
+        return self._generation("repeated")
+
+    @property
+    def bands(self) -> Generation:
+        """How many bands of a part were sent, by part."""
+        return self._generation("bands")
+
+    @property
     def candidates(self) -> Generation:
         """Pairs to be compared, by partition of the band hash."""
         return self._generation("candidates")
 
     @property
+    def requests(self) -> Generation:
+        """Each pair once, with its Jaccard where an earlier run knows it, by part of `lower`."""
+        return self._generation("requests")
+
+    @property
     def shingles(self) -> Generation:
-        """Sets of the texts in those pairs, and each pair once, by part."""
+        """Sets of the texts in the pairs that nobody has compared, by part."""
         return self._generation("shingles")
 
     @property
     def pairs(self) -> Generation:
-        """Verified pairs, by part of the text of lower priority."""
+        """Compared pairs, whatever their Jaccard, by part of the text of lower priority."""
         return self._generation("pairs")
+
+    @property
+    def texts(self) -> Generation:
+        """What clusters need to know of the texts in pairs, by part."""
+        return self._generation("texts")
+
+    @property
+    def components(self) -> Generation:
+        """Similar pairs in groups that share no text: one entry."""
+        return self._generation("components")
 
     @property
     def stars(self) -> Generation:
@@ -55,7 +116,17 @@ class NearPlan:
     @property
     def generations(self) -> tuple[Generation, ...]:
         """In the order in which they are made."""
-        return (self.candidates, self.shingles, self.pairs, self.stars)
+        return (
+            self.repeated,
+            self.bands,
+            self.candidates,
+            self.requests,
+            self.texts,
+            self.shingles,
+            self.pairs,
+            self.components,
+            self.stars,
+        )
 
     def _generation(self, what: str) -> Generation:
         payload = self.payload | {"what": what, "partitions": self.num_partitions}
@@ -63,11 +134,17 @@ class NearPlan:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """All that decides which texts are near-duplicates."""
+        """All that decides which texts are near-duplicates, and of what."""
         return {
             "near": self.settings.payload,
-            "minhash": {name: made.full for name, made in sorted(self.minhash.items())},
+            "minhash": _full(self.minhash),
             "minhash_contents": self.contents,
+            "extract": _full(self.documents),
+            "quality": _full(self.quality or {}),
             "exact": self.clusters.name,
             "exact_full": self.clusters.full,
         }
+
+
+def _full(generations: Mapping[str, Generation]) -> dict[str, str]:
+    return {name: made.full for name, made in sorted(generations.items())}

@@ -9,27 +9,29 @@ than the data, so the file answers by row number alone:
     int64  offsets[num_rows + 1]   row i is hashes[offsets[i]:offsets[i + 1]]; empty if not kept
 
 Little-endian. The ledger entry gives `rows` and `bytes`, hence the place of the offsets. Ranges
-that are near to each other are read as one, through `cat_ranges` of fsspec, which on object stores
+that are near to each other are read as one; on object stores through `cat_ranges` of fsspec, which
 sends them side by side.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import IO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from annotators.text.kernels import kernel
 from annotators.text.shingles import ShingleSets, shingle_sets
 from pipelines.near_duplicates.near import Places, parts_at, rows_at, source_and_part
+from pipelines.near_duplicates.threads import in_order
 from pipelines.workspace.ledger import FileRef
 from pipelines.workspace.parts import publish_file
 from pipelines.workspace.storage import Storage
 
 _WORD: Final = 8
 _GAP_BYTES: Final = 8 << 10  # read through rather than asked for anew
-_TEXT_ROWS: Final = 4096
 _Bounds = npt.NDArray[np.int64]
 
 
@@ -43,57 +45,81 @@ def texts_at(
         documents: The part.
         rows: Ascending and distinct, int64[n].
     """
+    for wanted in _by_row_group(storage, documents, rows):
+        yield _texts_of_group(storage, documents, wanted)
+
+
+class _Wanted(NamedTuple):
+    """Rows that are wanted of a row group."""
+
+    metadata: pq.FileMetaData
+    """Of the file."""
+    row_group: int
+    rows: npt.NDArray[np.int64]
+    """Counted from its first, ascending, int64[n]."""
+
+
+def _by_row_group(
+    storage: Storage, documents: FileRef, rows: npt.NDArray[np.int64]
+) -> Iterator[_Wanted]:
     with storage.open(documents.path) as file:
-        reader = pq.ParquetFile(file, page_checksum_verification=True)
-        first = 0
-        for number in range(reader.num_row_groups):
-            end = first + reader.metadata.row_group(number).num_rows
-            wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)] - first
-            if len(wanted):
-                column = reader.read_row_group(number, columns=["text"]).column("text")
-                texts = column.cast(pa.large_string()).combine_chunks()
-                for start in range(0, len(wanted), _TEXT_ROWS):
-                    yield texts.take(pa.array(wanted[start : start + _TEXT_ROWS]))
-            first = end
+        metadata = pq.ParquetFile(file).metadata
+    first = 0
+    for number in range(metadata.num_row_groups):
+        end = first + metadata.row_group(number).num_rows
+        wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)] - first
+        if len(wanted):
+            yield _Wanted(metadata, number, wanted)
+        first = end
+
+
+def _texts_of_group(storage: Storage, documents: FileRef, wanted: _Wanted) -> pa.LargeStringArray:
+    with storage.open(documents.path) as file:
+        reader = pq.ParquetFile(file, metadata=wanted.metadata, page_checksum_verification=True)
+        # Threads read row groups side by side; a row group is one column here.
+        table = reader.read_row_group(wanted.row_group, columns=["text"], use_threads=False)
+        texts = table.column("text").take(pa.array(wanted.rows))
+        return texts.cast(pa.large_string()).combine_chunks()
 
 
 def write_sets(
     storage: Storage,
-    texts: Iterator[pa.LargeStringArray],
+    documents: FileRef,
     rows: npt.NDArray[np.int64],
     num_rows: int,
     *,
     folder: str,
     part: int,
-) -> tuple[FileRef, npt.NDArray[np.int32]]:
+    num_threads: int = 1,
+) -> FileRef:
     """Publishes the sets of some rows of a part.
 
     Args:
         storage: The workspace's folder.
-        texts: The texts, in batches.
-        rows: Their rows, ascending, int64[n].
+        documents: The part.
+        rows: Ascending and distinct, int64[n].
         num_rows: Of the part.
         folder: Where the file goes.
         part: Number of the part.
-
-    Returns:
-        The file, and the number of shingles of each text, int32[n].
+        num_threads: Threads that make sets.
     """
     local = storage.scratch(".u64")
     try:
         sizes = [np.zeros(0, np.int64)]
         with local.open("wb") as file:
-            for batch in texts:
-                sets = shingle_sets(batch)
+
+            def sets_of(wanted: _Wanted) -> ShingleSets:
+                return shingle_sets(_texts_of_group(storage, documents, wanted))
+
+            # A row group, of 16 MB of text, and its sets for each thread.
+            for sets in in_order(sets_of, _by_row_group(storage, documents, rows), num_threads):
                 sets.hashes.astype("<u8", copy=False).tofile(file)
                 sizes.append(np.diff(sets.offsets))
-            size = np.concatenate(sizes)
             by_row = np.zeros(num_rows + 1, "<i8")
-            by_row[rows + 1] = size
+            by_row[rows + 1] = np.concatenate(sizes)
             np.cumsum(by_row).astype("<i8", copy=False).tofile(file)
         stem = f"{folder}/part-{part:05d}"
-        ref = publish_file(storage, local, kind="shingles", stem=stem, rows=num_rows)
-        return ref, size.astype(np.int32)
+        return publish_file(storage, local, kind="shingles", stem=stem, rows=num_rows)
     finally:
         local.unlink(missing_ok=True)
 
@@ -156,26 +182,62 @@ class ShingleStore:
         self, files: list[tuple[FileRef, slice]], starts: _Bounds, ends: _Bounds
     ) -> npt.NDArray[np.uint64]:
         """The words of some ranges, one after the other; ranges of a file ascend."""
-        paths: list[str] = []
-        firsts: list[int] = []
-        lasts: list[int] = []
-        run = np.empty(len(starts), np.int64)
+        pieces = []
         for ref, of in files:
-            runs, run_starts, run_ends = _joined(starts[of], ends[of])
-            run[of] = runs + len(paths)
-            paths += [self._storage.path(ref.path)] * len(run_starts)
-            firsts += (_WORD * run_starts).tolist()
-            lasts += (_WORD * run_ends).tolist()
-        read = self._storage.fs.cat_ranges(paths, firsts, lasts, on_error="raise")
-        blocks = [np.frombuffer(block, "<u8") for block in read]
-        origin = np.array(firsts, np.int64)[run] // _WORD
-        pieces = [
-            blocks[number][start:end]
-            for number, start, end in zip(
-                run.tolist(), (starts - origin).tolist(), (ends - origin).tolist(), strict=True
-            )
-        ]
-        return np.concatenate(pieces).astype(np.uint64, copy=False)
+            run, firsts, lasts = _joined(starts[of], ends[of])
+            words = self._read_runs(ref, firsts, lasts)
+            if (starts[of][1:] != ends[of][:-1]).any():  # else they are what was read
+                before = np.cumsum(lasts - firsts) - lasts  # words of a run are so much further on
+                words = _without_gaps(words, starts[of] + before[run], ends[of] + before[run])
+            pieces.append(words)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _read_runs(self, ref: FileRef, firsts: _Bounds, lasts: _Bounds) -> npt.NDArray[np.uint64]:
+        """The words of some ranges of one file, one after the other."""
+        path = self._storage.path(ref.path)
+        starts, sizes = (_WORD * firsts).tolist(), (lasts - firsts).tolist()
+        words = np.empty(sum(sizes), "<u8")
+        if self._storage.is_local:
+            # Opened once, and read into place; `cat_ranges` opens it for each range.
+            at = 0
+            with open(path, "rb", buffering=0) as file:
+                for start, size in zip(starts, sizes, strict=True):
+                    _read_into(file, start, words[at : at + size].view(np.uint8).data)
+                    at += size
+        else:
+            ends = (_WORD * lasts).tolist()
+            paths = [path] * len(starts)
+            read = self._storage.fs.cat_ranges(paths, starts, ends, on_error="raise")
+            words = np.concatenate([np.frombuffer(block, "<u8") for block in read])
+        return words.astype(np.uint64, copy=False)
+
+
+def _read_into(file: IO[bytes], start: int, target: memoryview) -> None:
+    """Fills the target from a position on.
+
+    Raises:
+        OSError: The file ends before.
+    """
+    done = 0
+    while done < len(target):
+        read = os.preadv(file.fileno(), [target[done:]], start + done)
+        if not read:
+            raise OSError(f"{file.name} ends before byte {start + len(target)}; it was cut off")
+        done += read
+
+
+@kernel
+def _without_gaps(
+    words: npt.NDArray[np.uint64], starts: _Bounds, ends: _Bounds
+) -> npt.NDArray[np.uint64]:
+    """Some ranges of the words, one after the other."""
+    out = np.empty((ends - starts).sum(), np.uint64)
+    at = 0
+    for i in range(len(starts)):
+        size = ends[i] - starts[i]
+        out[at : at + size] = words[starts[i] : ends[i]]
+        at += size
+    return out
 
 
 def _joined(starts: _Bounds, ends: _Bounds) -> tuple[_Bounds, _Bounds, _Bounds]:

@@ -2,13 +2,17 @@
 
 | transform | shuffled, bytes | to | commits |
 |---|---|---|---|
+| `FindRepeated` | nothing | one task | bands that occur more than once |
 | `FindCandidates` | copies, 8 each | parts | |
-| | bands, 560 a distinct text | partitions of band hashes | pairs |
-| `StoreShingles` | pairs, 16 each, and 16 for each text in them | parts | sets, and pairs once |
-| `MapChain` of `ComparePairs` | nothing | parts | verified pairs |
-| `FindStars` | nothing | one task | clusters of near-duplicates |
+| | bands, 32 each | partitions of band hashes | pairs |
+| `ListPairs` | pairs, 16 each and band | part of `lower` | each pair once |
+| `StoreTexts` | 17 for each text in the pairs of a part | parts | texts, sets |
+| `MapChain` of `ComparePairs` | nothing | parts | compared pairs |
+| `FindClusters` | nothing | one task | components |
+| | decisions, about 96 a text in similar pairs | partitions of text hashes | clusters |
 
 Each takes the share of partitions or parts that fits into memory; `near_steps` cuts the shares.
+Within an element numpy, Arrow and kernels run on threads, so one worker uses all its cores.
 """
 
 import math
@@ -17,22 +21,37 @@ from typing import Final
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from annotators.text.minhash import NUM_BANDS
-from pipelines.deduplicate.plan import DuplicatesPlan
 from pipelines.near_duplicates.buckets import BAND, BAND_BYTES, PAIR, PAIR_BYTES, by_partition
-from pipelines.near_duplicates.job import (
-    ComparePairs,
+from pipelines.near_duplicates.candidates import (
     bands_of_part,
     commit_candidates,
-    commit_shingles,
-    commit_stars,
     copies_of_parts,
-    near_plan,
-    requests_of,
+)
+from pipelines.near_duplicates.clusters import DECIDED_BYTES, clusters_of_group, commit_clusters
+from pipelines.near_duplicates.compare import ComparePairs
+from pipelines.near_duplicates.components import commit_components
+from pipelines.near_duplicates.known import (
+    EarlierPairs,
+    candidates_of,
+    commit_requests,
+    earlier_pairs,
 )
 from pipelines.near_duplicates.near import number_of_part, parts_at
+from pipelines.near_duplicates.plan import NearPlan
+from pipelines.near_duplicates.priority import has_generated
+from pipelines.near_duplicates.repeated import commit_repeated
+from pipelines.near_duplicates.stars import NEAR
+from pipelines.near_duplicates.texts import (
+    ASKED,
+    ASKED_BYTES,
+    asked_by_pairs,
+    commit_texts,
+    sizes_of_copies,
+)
 from pipelines.workspace.children import Limits
 from pipelines.workspace.jobs import PARTITIONS, PartKey
 from pipelines.workspace.passes import SHUFFLE_FACTOR, passes, pending_partitions, pending_parts
@@ -45,49 +64,105 @@ _COPY_BYTES: Final = 8
 
 def near_steps(
     workspace: Workspace,
-    plan: DuplicatesPlan,
+    near: NearPlan,
     keys: list[PartKey],
     limits: Limits,
     memory_bytes: int,
 ) -> Iterator[beam.PTransform]:
-    """The pipelines that are still to be run, as `pipelines.deduplicate.transform.steps`."""
-    near, ledger = near_plan(plan), workspace.ledger
-    if not pending_partitions(workspace, near.stars, plan.num_partitions):
+    """The pipelines that are still to be run; each is to be run before the next is asked for.
+
+    Args:
+        workspace: Where everything is; its ledger says what is done.
+        near: What is looked for.
+        keys: All parts.
+        limits: How many threads a worker uses.
+        memory_bytes: What a shuffle may take at a time.
+    """
+    ledger = workspace.ledger
+    missing_clusters = pending_partitions(workspace, near.stars, near.num_text_partitions)
+    if not missing_clusters:
         return
-    exact = ledger.entries(plan.clusters, PARTITIONS)
-    num_copies = sum(e.counts["duplicate"] + e.counts["repeated_record"] for e in exact)
-    band_bytes = (plan.num_documents - num_copies) * NUM_BANDS * BAND_BYTES
-    missing = pending_partitions(workspace, near.candidates, near.num_partitions)
-    # Copies go to their parts in every pass, so they are taken off what a pass may hold.
-    left = max(memory_bytes // 4, memory_bytes - math.ceil(num_copies * 8 * SHUFFLE_FACTOR))
-    for some in passes(missing, band_bytes, left):
-        yield FindCandidates(workspace, plan, keys, some)
+    yield from _candidate_steps(workspace, near, keys, limits, memory_bytes)
     candidates = ledger.entries(near.candidates, PARTITIONS)
-    num_pairs = sum(entry.counts["pairs"] for entry in candidates)
-    if num_pairs:
-        missing_parts = pending_parts(workspace, near.shingles, keys)
-        for few in passes(missing_parts, 2 * num_pairs * PAIR_BYTES, memory_bytes):
-            yield StoreShingles(workspace, plan, few)
+    pair_bytes = PAIR_BYTES * sum(entry.counts["pairs"] for entry in candidates)
+    missing = pending_parts(workspace, near.requests, keys)
+    earlier = earlier_pairs(workspace, near) if missing else ()
+    for few in passes(missing, pair_bytes, memory_bytes):
+        yield ListPairs(workspace, near, few, earlier)
+    pending = pending_parts(workspace, near.texts, keys)
+    if pending:
+        num_pairs = sum(entry.counts["pairs"] for entry in ledger.entries(near.requests))
+        for few in passes(pending, 2 * num_pairs * ASKED_BYTES, memory_bytes):
+            yield StoreTexts(workspace, near, keys, few, limits)
         ledger.fold(near.shingles)  # comparisons read all its entries
-        pending = pending_parts(workspace, near.pairs, keys)
-        if pending:
-            job = ComparePairs(plan)
-            yield MapChain(workspace, [dict.fromkeys(plan.sources, job)], pending, limits)
-    yield FindStars(workspace, plan)
+    uncompared = pending_parts(workspace, near.pairs, keys)
+    if uncompared:
+        job = ComparePairs(near)
+        yield MapChain(workspace, [dict.fromkeys(near.sources, job)], uncompared, limits)
+    num_texts = sum(entry.counts["texts"] for entry in ledger.entries(near.texts))
+    for some in passes(missing_clusters, num_texts * DECIDED_BYTES, memory_bytes):
+        yield FindClusters(workspace, near, some)
+
+
+def _candidate_steps(
+    workspace: Workspace,
+    near: NearPlan,
+    keys: list[PartKey],
+    limits: Limits,
+    memory_bytes: int,
+) -> Iterator[beam.PTransform]:
+    missing = pending_partitions(workspace, near.candidates, near.num_partitions)
+    if not missing:
+        return
+    exact = workspace.ledger.entries(near.clusters, PARTITIONS)
+    num_copies = sum(e.counts["duplicate"] + e.counts["repeated_record"] for e in exact)
+    seeds = has_generated(workspace, near)
+    num_texts = near.num_documents - num_copies
+    num_bands = num_texts * NUM_BANDS
+    if near.repeated_bits:
+        if workspace.ledger.find(near.repeated, PARTITIONS, 0) is None:
+            yield FindRepeated(workspace, near, keys, limits)
+        counts = workspace.ledger.get(near.repeated, PARTITIONS, 0).counts
+        num_bands = min(counts["bands"], 2 * counts["again"])  # a first and those again
+    band_bytes = (num_bands + 2 * seeds * num_texts) * BAND_BYTES
+    # Copies go to their parts in every pass, so they are taken off what a pass may hold.
+    copies = math.ceil(num_copies * _COPY_BYTES * SHUFFLE_FACTOR)
+    for some in passes(missing, band_bytes, max(memory_bytes // 4, memory_bytes - copies)):
+        yield FindCandidates(workspace, near, keys, some, seeds, limits)
+
+
+class FindRepeated(beam.PTransform):
+    """MinHash parts -> which bands occur more than once."""
+
+    def __init__(
+        self, workspace: Workspace, near: NearPlan, keys: list[PartKey], limits: Limits
+    ) -> None:
+        super().__init__()
+        self._commit = CommitRepeated(workspace, near, keys, limits)
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """Nothing -> one number."""
+        return pipeline | "Once" >> beam.Create([0]) | "Find repeated" >> beam.ParDo(self._commit)
 
 
 class FindCandidates(beam.PTransform):
     """MinHash parts -> pairs to be compared, for some of the partitions of band hashes."""
 
     def __init__(
-        self, workspace: Workspace, plan: DuplicatesPlan, keys: list[PartKey], partitions: list[int]
+        self,
+        workspace: Workspace,
+        near: NearPlan,
+        keys: list[PartKey],
+        partitions: list[int],
+        seeds: bool,
+        limits: Limits,
     ) -> None:
         super().__init__()
         self._partitions, self._num_parts = partitions, len(keys)
-        self._clusters = list(range(plan.num_partitions))
-        self._copies = SendCopies(workspace, plan, keys)
-        self._bands = SendBands(workspace, plan, keys, partitions)
-        self._commit = CommitCandidates(workspace, plan)
+        self._clusters = list(range(near.num_text_partitions))
+        self._copies = SendCopies(workspace, near, keys)
+        self._bands = SendBands(workspace, near, keys, partitions, seeds)
+        self._commit = CommitCandidates(workspace, near, limits)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Nothing -> numbers of committed partitions."""
@@ -102,70 +177,138 @@ class FindCandidates(beam.PTransform):
         )
 
 
-class StoreShingles(beam.PTransform):
-    """Candidate pairs -> sets of their texts, and each pair once, for some of the parts."""
+class ListPairs(beam.PTransform):
+    """Candidate pairs -> each pair once, for some of the parts."""
 
-    def __init__(self, workspace: Workspace, plan: DuplicatesPlan, keys: list[PartKey]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        near: NearPlan,
+        keys: list[PartKey],
+        earlier: Sequence[EarlierPairs],
+    ) -> None:
         super().__init__()
         self._num_parts = len(keys)
-        self._partitions = list(range(near_plan(plan).num_partitions))
-        self._send = SendRequests(workspace, plan, keys)
-        self._commit = CommitShingles(workspace, plan, keys)
+        self._partitions = list(range(near.num_partitions))
+        self._send = SendPairs(workspace, near, keys)
+        self._commit = CommitRequests(workspace, near, keys, earlier)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Nothing -> positions of committed parts."""
         return (
             pipeline
             | "List partitions" >> ListNumbers(self._partitions)
-            | "Send requests" >> beam.ParDo(self._send).with_output_types(Keyed)
+            | "Send pairs" >> beam.ParDo(self._send).with_output_types(Keyed)
             | "By part" >> GroupBatches(range(self._num_parts), PAIR)
-            | "Store shingles" >> beam.ParDo(self._commit)
+            | "List pairs" >> beam.ParDo(self._commit)
         )
 
 
-class FindStars(beam.PTransform):
-    """Verified pairs -> clusters of near-duplicates."""
+class StoreTexts(beam.PTransform):
+    """Pairs -> their texts, for some of the parts."""
 
-    def __init__(self, workspace: Workspace, plan: DuplicatesPlan) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        near: NearPlan,
+        keys: list[PartKey],
+        pending: list[PartKey],
+        limits: Limits,
+    ) -> None:
         super().__init__()
-        self._commit = CommitStars(workspace, plan)
+        self._num_parts = len(pending)
+        self._senders = list(range(len(keys) + near.num_text_partitions))
+        self._send = SendAsked(workspace, near, keys, pending)
+        self._commit = CommitTexts(workspace, near, pending, limits)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        """Nothing -> 0."""
-        return pipeline | "Once" >> beam.Create([0]) | "Find stars" >> beam.ParDo(self._commit)
+        """Nothing -> positions of committed parts."""
+        return (
+            pipeline
+            | "List senders" >> ListNumbers(self._senders)
+            | "Ask for texts" >> beam.ParDo(self._send).with_output_types(Keyed)
+            | "By part" >> GroupBatches(range(self._num_parts), ASKED)
+            | "Store texts" >> beam.ParDo(self._commit)
+        )
+
+
+class FindClusters(beam.PTransform):
+    """Compared pairs -> clusters of near-duplicates, for some of the partitions."""
+
+    def __init__(self, workspace: Workspace, near: NearPlan, partitions: list[int]) -> None:
+        super().__init__()
+        self._partitions = partitions
+        self._components = CommitComponents(workspace, near)
+        self._clusters = SendClusters(workspace, near, partitions)
+        self._commit = CommitClusters(workspace, near)
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """Nothing -> numbers of committed partitions."""
+        return (
+            pipeline
+            | "Once" >> beam.Create([0])
+            | "Find components" >> beam.ParDo(self._components)
+            | "Spread" >> beam.Reshuffle()
+            | "Find clusters" >> beam.ParDo(self._clusters).with_output_types(Keyed)
+            | "By partition" >> GroupBatches(self._partitions, NEAR)
+            | "Commit clusters" >> beam.ParDo(self._commit)
+        )
+
+
+class CommitRepeated(beam.DoFn):
+    """Anything -> the bands that occur more than once, committed."""
+
+    def __init__(
+        self, workspace: Workspace, near: NearPlan, keys: Sequence[PartKey], limits: Limits
+    ) -> None:
+        self._workspace, self._near, self._keys = workspace, near, list(keys)
+        self._threads = limits.processes
+
+    def process(self, element: int) -> Iterator[int]:
+        """Passes the element on."""
+        found: dict[int, list[npt.NDArray[np.int64]]] = {}
+        for partition in range(self._near.num_text_partitions):
+            for place, rows in copies_of_parts(self._workspace, self._near, partition):
+                found.setdefault(number_of_part(*place), []).append(rows)
+        copies = {number: np.concatenate(rows) for number, rows in found.items()}
+        commit_repeated(self._workspace, self._near, self._keys, copies, self._threads)
+        yield element
 
 
 class SendCopies(beam.DoFn):
     """Partition of text hashes -> (position of a part, its rows that equal another text)."""
 
-    def __init__(self, workspace: Workspace, plan: DuplicatesPlan, keys: Sequence[PartKey]) -> None:
-        self._workspace, self._plan, self._keys = workspace, plan, list(keys)
+    def __init__(self, workspace: Workspace, near: NearPlan, keys: Sequence[PartKey]) -> None:
+        self._workspace, self._near, self._keys = workspace, near, list(keys)
 
     def process(self, partition: int) -> Iterator[Keyed]:
-        """Batches of at most 8 MB."""
-        sources = self._plan.sources
-        position = {(sources.index(k.source), k.part): index for index, k in enumerate(self._keys)}
-        for place, rows in copies_of_parts(self._workspace, self._plan, partition):
-            for start in range(0, len(rows), BATCH_BYTES // _COPY_BYTES):
-                some = rows[start : start + BATCH_BYTES // _COPY_BYTES]
-                yield position[place], pa.RecordBatch.from_arrays([pa.array(some)], schema=_COPY)
+        """Batches of one part each."""
+        position = _positions(self._near, self._keys)
+        for place, rows in copies_of_parts(self._workspace, self._near, partition):
+            yield position[number_of_part(*place)], pa.record_batch([rows], schema=_COPY)
 
 
 class SendBands(beam.DoFn):
-    """(position of a part, its copies) -> (partition of band hashes, bands of distinct texts)."""
+    """(position of a part, its copies) -> (partition of band hashes, bands of its texts)."""
 
     def __init__(
-        self, workspace: Workspace, plan: DuplicatesPlan, keys: list[PartKey], partitions: list[int]
+        self,
+        workspace: Workspace,
+        near: NearPlan,
+        keys: Sequence[PartKey],
+        partitions: list[int],
+        seeds: bool,
     ) -> None:
-        self._workspace, self._plan = workspace, plan
-        self._keys, self._partitions = keys, partitions
+        self._workspace, self._near, self._keys = workspace, near, list(keys)
+        self._partitions, self._seeds = partitions, seeds
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Keyed]:
         """Batches of at most 8 MB for each wanted partition."""
         index, batches = element
-        copies = pa.Table.from_batches(list(batches), schema=_COPY).column("row").to_numpy()
-        num_partitions = np.uint64(near_plan(self._plan).num_partitions)
-        for batch in bands_of_part(self._workspace, self._plan, self._keys[index], copies):
+        copies = pa.Table.from_batches(batches, schema=_COPY).column("row").to_numpy()
+        num_partitions = np.uint64(self._near.num_partitions)
+        key = self._keys[index]
+        for batch in bands_of_part(self._workspace, self._near, key, copies, self._seeds):
             hashes = batch.column("band_hash").to_numpy()
             target = (hashes % num_partitions).astype(np.int64)
             yield from by_partition(batch, target, self._partitions, BATCH_BYTES // BAND_BYTES)
@@ -174,56 +317,146 @@ class SendBands(beam.DoFn):
 class CommitCandidates(beam.DoFn):
     """(partition of band hashes, its bands) -> committed candidate pairs."""
 
-    def __init__(self, workspace: Workspace, plan: DuplicatesPlan) -> None:
-        self._workspace, self._plan = workspace, plan
+    def __init__(self, workspace: Workspace, near: NearPlan, limits: Limits) -> None:
+        self._workspace, self._near, self._threads = workspace, near, limits.processes
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[int]:
         """Passes the partition's number on."""
         partition, batches = element
-        commit_candidates(self._workspace, self._plan, partition, list(batches))
+        commit_candidates(self._workspace, self._near, partition, list(batches), self._threads)
         yield partition
 
 
-class SendRequests(beam.DoFn):
-    """Partition of band hashes -> (position of a part, what is asked of it)."""
+class SendPairs(beam.DoFn):
+    """Partition of band hashes -> (position of a part, pairs whose `lower` is there)."""
 
-    def __init__(self, workspace: Workspace, plan: DuplicatesPlan, keys: Sequence[PartKey]) -> None:
-        self._workspace, self._plan, self._keys = workspace, plan, list(keys)
+    def __init__(self, workspace: Workspace, near: NearPlan, keys: Sequence[PartKey]) -> None:
+        self._workspace, self._near, self._keys = workspace, near, list(keys)
 
     def process(self, partition: int) -> Iterator[Keyed]:
         """Batches of at most 8 MB for each wanted part."""
-        sources = self._plan.sources
-        position = {
-            number_of_part(sources.index(key.source), key.part): index
-            for index, key in enumerate(self._keys)
-        }
-        wanted = list(position)
-        for batch in requests_of(self._workspace, self._plan, partition):
-            target = parts_at(batch.column("lower").to_numpy())
-            for number, rows in by_partition(batch, target, wanted, BATCH_BYTES // PAIR_BYTES):
-                yield position[number], rows
+        position = _positions(self._near, self._keys)
+        for batch in candidates_of(self._workspace, self._near, partition):
+            yield from _to_parts(batch, "lower", position, PAIR_BYTES)
 
 
-class CommitShingles(beam.DoFn):
-    """(position of a part, what is asked of it) -> committed sets and pairs."""
+class CommitRequests(beam.DoFn):
+    """(position of a part, pairs whose `lower` is there) -> each pair once, committed."""
 
-    def __init__(self, workspace: Workspace, plan: DuplicatesPlan, keys: Sequence[PartKey]) -> None:
-        self._workspace, self._plan, self._keys = workspace, plan, list(keys)
+    def __init__(
+        self,
+        workspace: Workspace,
+        near: NearPlan,
+        keys: Sequence[PartKey],
+        earlier: Sequence[EarlierPairs],
+    ) -> None:
+        self._workspace, self._near, self._keys = workspace, near, list(keys)
+        self._earlier = tuple(earlier)
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[int]:
         """Passes the position on."""
         index, batches = element
-        commit_shingles(self._workspace, self._plan, self._keys[index], list(batches))
+        key = self._keys[index]
+        commit_requests(self._workspace, self._near, key, list(batches), self._earlier)
         yield index
 
 
-class CommitStars(beam.DoFn):
-    """Anything -> committed clusters of near-duplicates."""
+class SendAsked(beam.DoFn):
+    """Number of a sender -> (position of a part, what is asked of it).
 
-    def __init__(self, workspace: Workspace, plan: DuplicatesPlan) -> None:
-        self._workspace, self._plan = workspace, plan
+    Senders are the parts, for their pairs, and after them the partitions of text hashes, for the
+    sizes of clusters of exact copies.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        near: NearPlan,
+        keys: Sequence[PartKey],
+        pending: Sequence[PartKey],
+    ) -> None:
+        self._workspace, self._near = workspace, near
+        self._keys, self._pending = list(keys), list(pending)
+
+    def process(self, number: int) -> Iterator[Keyed]:
+        """Batches of at most 8 MB for each wanted part."""
+        position = _positions(self._near, self._pending)
+        if number < len(self._keys):
+            batches = asked_by_pairs(self._workspace, self._near, self._keys[number])
+        else:
+            batches = sizes_of_copies(self._workspace, self._near, number - len(self._keys))
+        for batch in batches:
+            yield from _to_parts(batch, "place", position, ASKED_BYTES)
+
+
+class CommitTexts(beam.DoFn):
+    """(position of a part, what is asked of it) -> committed texts and sets."""
+
+    def __init__(
+        self, workspace: Workspace, near: NearPlan, keys: Sequence[PartKey], limits: Limits
+    ) -> None:
+        self._workspace, self._near, self._keys = workspace, near, list(keys)
+        self._threads = limits.processes
+
+    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[int]:
+        """Passes the position on."""
+        index, batches = element
+        key = self._keys[index]
+        commit_texts(self._workspace, self._near, key, list(batches), self._threads)
+        yield index
+
+
+class CommitComponents(beam.DoFn):
+    """Anything -> numbers of the groups of components, which are committed."""
+
+    def __init__(self, workspace: Workspace, near: NearPlan) -> None:
+        self._workspace, self._near = workspace, near
 
     def process(self, element: int) -> Iterator[int]:
-        """Passes the element on."""
-        commit_stars(self._workspace, self._plan)
-        yield element
+        """One number for each group."""
+        yield from range(commit_components(self._workspace, self._near))
+
+
+class SendClusters(beam.DoFn):
+    """Group of components -> (partition of text hashes, what became of its texts)."""
+
+    def __init__(self, workspace: Workspace, near: NearPlan, partitions: list[int]) -> None:
+        self._workspace, self._near, self._partitions = workspace, near, partitions
+
+    def process(self, group: int) -> Iterator[Keyed]:
+        """Batches of at most 8 MB for each wanted partition."""
+        decided, partition = clusters_of_group(self._workspace, self._near, group)
+        batches = decided.to_batches(max_chunksize=1 << 18)
+        starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+        for start, batch in zip(starts, batches, strict=False):
+            target = partition[start : start + batch.num_rows]
+            yield from by_partition(batch, target, self._partitions, BATCH_BYTES // DECIDED_BYTES)
+
+
+class CommitClusters(beam.DoFn):
+    """(partition of text hashes, its decided texts) -> committed clusters."""
+
+    def __init__(self, workspace: Workspace, near: NearPlan) -> None:
+        self._workspace, self._near = workspace, near
+
+    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[int]:
+        """Passes the partition's number on."""
+        partition, batches = element
+        commit_clusters(self._workspace, self._near, partition, list(batches))
+        yield partition
+
+
+def _positions(near: NearPlan, keys: Sequence[PartKey]) -> dict[int, int]:
+    """Number of a part, as places have it -> its position among the keys."""
+    return {
+        number_of_part(near.sources.index(key.source), key.part): index
+        for index, key in enumerate(keys)
+    }
+
+
+def _to_parts(
+    batch: pa.RecordBatch, column: str, position: dict[int, int], row_bytes: int
+) -> Iterator[Keyed]:
+    target = parts_at(batch.column(column).to_numpy())
+    for number, rows in by_partition(batch, target, list(position), BATCH_BYTES // row_bytes):
+        yield position[number], rows

@@ -14,11 +14,10 @@ def warm() -> None:
     sets = shingle_sets(pa.array(["Two texts.", "二つ"], pa.large_string()))
     one, other = np.array([0]), np.array([1])
     similarity = jaccards(sets, one, other)
-    columns = [[7, 7], [0, 1], [1, 1], [0, 1]]
+    columns = [[7, 7], [0, 1], [1, 1], [0, 1], [0, 0]]
     for _ in candidate_pairs(pa.table(columns, schema=BAND), NearDuplicates(), BucketCounts()):
         pass
-    ids = np.zeros((2, 2), np.uint64)
-    stars_of(np.ones(2, np.int32), ids, one, other, similarity)
+    stars_of(np.arange(2), one, other, similarity)
 
 
 if __name__ == "__main__":

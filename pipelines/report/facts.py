@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipelines.annotate.job import SCORE_BINS
+from pipelines.duplicates_found import DuplicatesFound
 
 OTHERS: Final = "\0others"
 """Name of the row that holds all rows a table had no room for."""
@@ -260,6 +261,8 @@ class RunFacts:
     generations: tuple[tuple[str, str, int], ...]
     """(source or stage, `job@fp`, parts)."""
     checks: tuple[Check, ...] = field(default=())
+    found: DuplicatesFound | None = None
+    """Duplicates by level, pairs that were skipped, repeated passages; None as for `duplicates`."""
 
     @property
     def documents(self) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.duplicates_found import duplicates_found
 from pipelines.mix.plan import read_plan
 from pipelines.report.facts import (
     IN_REJECTED_FILES,
@@ -59,6 +60,7 @@ def gather(workspace: Workspace) -> RunFacts:
         for name, generation in sets.items()
     }
     duplicates = workspace.ledger.entries(record.duplicates) if record.duplicates else []
+    further = [e for name in record.labels.values() for e in workspace.ledger.entries(name)]
     plans = {name: read_plan(workspace, folder) for name, folder in record.mixtures.items()}
     shards = {name: workspace.ledger.entries(record.shards[name]) for name in plans}
     tallies = {name: workspace.ledger.entries(tally_name(plan)) for name, plan in plans.items()}
@@ -73,7 +75,7 @@ def gather(workspace: Workspace) -> RunFacts:
     facts = label_facts(workspace, labels)
     everything = {"crawl": crawl, "extract": entries, "shards": shards, "tally": tallies}
     all_entries = [e for groups in everything.values() for e in _flat(groups)]
-    all_entries += [*_flat(labels), *duplicates]
+    all_entries += [*_flat(labels), *duplicates, *further]
     crawled = None
     if crawl:
         lost = _losses(_flat(crawl), _CRAWL, ("reasons",))
@@ -93,6 +95,9 @@ def gather(workspace: Workspace) -> RunFacts:
         domain_model=any(o.get("model") for o in _options(workspace, record, facts, "topic")),
         benchmarks=_benchmarks(workspace, record, facts),
         duplicates=_roles(duplicates),
+        found=duplicates_found(workspace.ledger, record.duplicates, record.labels)
+        if record.duplicates
+        else None,
         exact_only=_exact_only(workspace, record.duplicates),
         stages=stages,
         refused=dict(record.refused),

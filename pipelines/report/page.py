@@ -42,6 +42,13 @@ _ROLE_NAMES: Final = {
     "repeated_record": "the same record met twice",
 }
 
+_LEVEL_NAMES: Final = {
+    "bytes": "the same bytes",
+    "text": "the same text, normalised",
+    "near": "a similar text",
+    "url": "a newer copy of its URL",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
@@ -189,6 +196,11 @@ def _duplicate_tables(facts: RunFacts, samples: Samples) -> dict[str, Any]:
             facts.duplicates, name=lambda role: _ROLE_NAMES.get(role, tables.spoken(role))
         ),
         "cluster_sizes": tables.counted(sizes),
+        "levels": tables.counted(
+            facts.found.levels if facts.found else {},
+            name=lambda level: _LEVEL_NAMES.get(level, level),
+            whole=facts.documents,
+        ),
     }
 
 

@@ -7,7 +7,6 @@ that the table below it does not print.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pipelines.annotate.job import SCORE_BINS
 from pipelines.report.facts import JobTime, LabelFacts, Losses, RunFacts, StageFacts, count_bins
 from pipelines.report.language_tags import language_name
 from pipelines.report.samples import Samples
@@ -16,8 +15,6 @@ KEPT_ROLES: Final = ("alone", "representative")
 LARGE: Final = 1e7
 """Numbers from here on are rounded to four digits where a column is narrow."""
 _UNITS: Final = ((1e12, "T"), (1e9, "B"), (1e6, "M"))
-CONTAMINATED: Final = 0.6
-"""Share of an item above which Qwen2.5-Math calls a text contaminated (arXiv:2409.12122)."""
 
 
 def number(value: float) -> str:
@@ -182,16 +179,15 @@ def duplicates(roles: Mapping[str, int]) -> str:
 
 
 def contamination(labels: LabelFacts) -> str:
-    """Documents that share words with a benchmark, and those that hold most of an item."""
+    """Documents that share words with a benchmark, and those that are called contaminated."""
     benchmarks = labels.known("benchmark")
     count = sum(benchmarks.values())
     if not count:
         return "No document shares a run of words with a benchmark."
     names = listed(sorted(benchmarks)[:3] + (["others"] if len(benchmarks) > 3 else []))
     told = f"{plural(count, 'document')} share{'s' if count == 1 else ''} words with {names}"
-    scores = labels.histograms.get("contamination_score", {})
-    most = sum(n for b, n in scores.items() if b >= CONTAMINATED * SCORE_BINS)
-    return f"{told}; {number(most)} of them with {CONTAMINATED * 100:.0f} % of an item or more."
+    most = labels.known("contaminated").get("true", 0)
+    return f"{told}; {number(most)} of them are called contaminated by the rule of its kind."
 
 
 def personal(spans: Mapping[str, int]) -> str:

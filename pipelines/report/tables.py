@@ -50,6 +50,7 @@ REASONS: Final = {
     "not_labelled": "not labelled",
     "no_weight": "weight 0 or missing",
     "too_deep": "too many models deep",
+    "cut_to_nothing": "nothing left after the cuts",
     "too_many_rewrites": "too many rewrites of a seed",
     "validation": "held out for validation",
     "near_validation": "near a held-out text",

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mixtures.draws import draws, uniform
 from mixtures.spec import Stage
+from pipelines.mix.cut_spans import spans_of
 from pipelines.mix.judge import Judged, columns_to_judge, judge
 from pipelines.mix.pins import Pins, columns_of, label_table
 from pipelines.mix.plan import Plan, Unit, expected_draws_of
@@ -29,7 +30,7 @@ class PartRows:
     rows: npt.NDArray[np.int64]
     """int64[n], ascending."""
     cuts: pa.ListArray | None
-    """What is cut out of each, where the stage redacts."""
+    """What is cut out of each, where the stage redacts or cuts."""
 
 
 def choose(workspace: Workspace, plan: Plan, unit: Unit) -> tuple[Facts, list[PartRows]]:
@@ -101,11 +102,11 @@ def _part_facts(
     chosen = np.flatnonzero(repeats)
     labels = judged.labels.take(pa.array(chosen))
     cuts, redacted = None, {}
-    if stage.redact and len(chosen):
-        from pipelines.shards.redaction import cuts_of, spans_by_kind  # numba: 0.3 s
+    if stage.cut_columns and len(chosen):
+        from pipelines.shards.redaction import cuts_of  # numba: 0.3 s
 
-        cuts = cuts_of(labels, stage.redact)
-        redacted = spans_by_kind(cuts, stage.redact)
+        spans = spans_of(stage, labels)
+        cuts, redacted = cuts_of(spans), spans.by_kind()
     return _PartFacts(
         keys=ids[chosen],
         repeats=repeats[chosen],
@@ -132,7 +133,7 @@ def _joined(seen: Sequence[_PartFacts], stage: Stage) -> Facts:
         labels={name: _texts([part.labels for part in some], name) for name in sorted(known)},
         redacted={
             kind: np.concatenate([*(part.redacted[kind] for part in some), np.zeros(0, np.int32)])
-            for kind in stage.redact
+            for kind in (*stage.redact, *stage.cut)
         },
         variance=sum(part.variance for part in seen),
     )

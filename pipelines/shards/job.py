@@ -6,12 +6,14 @@ written out, so that a trainer passes each shard at most once; packed ones never
 Where the stage shuffles over all its
 shards, a unit gathers what the scatter job (`scatter`) dealt out to it instead.
 
-Where the stage redacts, spans of the `pii` labels are cut before tokenizing (`redaction`).
+Where the stage redacts or cuts, spans of labels are cut before tokenizing (`redaction`). A draw of
+which that leaves nothing but white space is not written.
 
-Equation: tokens written = sum over draws of `num_tokens` (from the labels) + one EOD a draw +
-padding + what cuts add (`cut_tokens`, mostly below 0). The left side is counted by the writer, the
-right side from labels and draws; `cut_tokens` from tokenizing both sides of a cut. That the label
-counted the tokens of the text as it is, is checked for every document drawn.
+Equation: tokens written = sum over draws of `num_tokens` (from the labels) + one EOD a draw that is
+written + padding + what cuts add (`cut_tokens`, mostly below 0). The left side is counted by the
+writer, the right side from labels and draws; `cut_tokens` from tokenizing both sides of a cut. And
+draws of the plan = `draws` written + `emptied`. That the label counted the tokens of the text as it
+is, is checked for every document drawn.
 """
 
 import functools
@@ -169,11 +171,16 @@ class ShardsJob:
             documents, draws = plain_order(facts.repeats, len(facts.keys))
         else:
             documents, draws = shuffle_order(self.plan.seed, facts.keys, facts.repeats)
+        if material.is_emptied.any():
+            written = ~material.is_emptied[documents]
+            documents, draws = documents[written], draws[written]
         if self.spec.packing != BEST_FIT:
             return one_after_another(documents, draws, lengths)
         length = self.spec.sequence_length
         cut = cut_documents(material, length, self.tokenizer)
-        return packed(documents, draws, cut, num_pieces(lengths, length), length, same)
+        # An emptied document has one piece of no tokens, which no draw takes.
+        counts = num_pieces(np.maximum(lengths, 1), length)
+        return packed(documents, draws, cut, counts, length, same)
 
     def _write(
         self,

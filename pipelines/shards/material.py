@@ -35,7 +35,7 @@ class Facts:
     labels: Mapping[str, pa.ChunkedArray]
     """Name of SUMMED -> text[n]; without those that the corpus does not have."""
     redacted: Mapping[str, npt.NDArray[np.int32]]
-    """Kind -> int32[n], spans that are cut."""
+    """Kind of what the stage redacts or cuts -> int32[n], spans of it."""
     variance: float
     """Of the planned tokens drawn, over seeds."""
 
@@ -52,21 +52,33 @@ class Material:
 
     facts: Facts
     store: TokenStore
-    """Tokens of the n documents, after cuts, EOD included."""
+    """Tokens of the n documents, after cuts, EOD included; none of one that is emptied."""
     uncut: npt.NDArray[np.int64]
     """int64[n], tokens of each before its cuts, without EOD."""
 
+    @property
+    def is_emptied(self) -> npt.NDArray[np.bool_]:
+        """bool[n]: the cuts leave no character but white space, so no draw of it is written."""
+        emptied: npt.NDArray[np.bool_] = self.store.lengths == 0
+        return emptied
+
     def counts(self) -> dict[str, int]:
-        """Terms of the equation that are known before anything is written."""
-        facts = self.facts
+        """Terms of the equation that are known before anything is written.
+
+        Draws of emptied documents are among `document_tokens`, and all of their tokens among
+        `cut_tokens`; they have no EOD and are no `draws`, but counted as `emptied`.
+        """
+        facts, lengths, is_emptied = self.facts, self.store.lengths, self.is_emptied
         repeats = facts.repeats.astype(np.int64)
-        drawn = np.ascontiguousarray(facts.keys[facts.repeats > 0]).view("V16").reshape(-1)
+        drawn = facts.keys[(facts.repeats > 0) & ~is_emptied]
+        draws = int(repeats[~is_emptied].sum())
         return {
             "document_tokens": int((facts.num_tokens * repeats).sum()),
-            "eod": int(repeats.sum()),
-            "cut_tokens": int(((self.store.lengths - 1 - self.uncut) * repeats).sum()),
-            "draws": int(repeats.sum()),
-            "documents": len(np.unique(drawn)),
+            "eod": draws,
+            "cut_tokens": int(((lengths - ~is_emptied - self.uncut) * repeats).sum()),
+            "draws": draws,
+            "documents": len(np.unique(np.ascontiguousarray(drawn).view("V16").reshape(-1))),
+            "emptied": int(repeats[is_emptied].sum()),
         }
 
     @property
@@ -87,7 +99,10 @@ class Material:
         return dict(sorted((label or "null", tokens) for label, tokens in named))
 
     def redacted(self) -> dict[str, int]:
-        """Spans that are cut, over all draws, by kind; kinds that do not occur are left out."""
+        """Spans that are cut, over all draws, by kind; kinds that do not occur are left out.
+
+        Draws of emptied documents count, because their spans were cut too.
+        """
         repeats = self.facts.repeats.astype(np.int64)
         sums = {kind: int((n * repeats).sum()) for kind, n in self.facts.redacted.items()}
         return {kind: number for kind, number in sorted(sums.items()) if number}

@@ -3,7 +3,8 @@
 `expected` is what shares and budget ask for on average; `planned` is the sum over the draws that
 the seed gave, as the labels count them; `realised` is what stands in the shards without padding.
 Planned and expected differ by chance, sigma says by how much; realised and planned differ only
-where a stage redacts, because tokens of what is cut are planned by the share of its bytes.
+where a stage redacts or cuts, because tokens of what is cut are planned by the share of its bytes,
+and because a document of which that leaves white space alone is not written (`emptied`).
 """
 
 import math
@@ -33,6 +34,9 @@ class StageOutcome:
     """Of `planned`, over seeds."""
     padding: int
     draws: int
+    """Written."""
+    emptied: int
+    """Draws that are not written, because cuts leave nothing of their text but white space."""
     documents: int
     shards: int
     seconds: float
@@ -40,7 +44,7 @@ class StageOutcome:
 
     @property
     def planning_error(self) -> float:
-        """Realised against planned, as a part of it: by how much redaction was misjudged."""
+        """Realised against planned, as a part of it: by how much cuts were misjudged."""
         return self.realised / self.planned - 1 if self.planned else 0.0
 
     @property
@@ -68,8 +72,8 @@ def outcomes(workspace: Workspace, plan: Plan, jobs: Sequence[ShardsJob]) -> lis
 
 def _outcome(plan: Plan, stage: str, split: str, entries: Sequence[Entry]) -> StageOutcome:
     sums: Mapping[str, int] = {
-        name: sum(entry.counts[name] for entry in entries)
-        for name in ("tokens", "padding", "draws")
+        name: sum(entry.counts.get(name, 0) for entry in entries)
+        for name in ("tokens", "padding", "draws", "emptied")
     }
     return StageOutcome(
         stage=stage,
@@ -80,6 +84,7 @@ def _outcome(plan: Plan, stage: str, split: str, entries: Sequence[Entry]) -> St
         sigma=math.sqrt(math.fsum(entry.detail["variance"] for entry in entries)),
         padding=sums["padding"],
         draws=sums["draws"],
+        emptied=sums["emptied"],
         documents=_documents(plan, stage, split),
         shards=sum(bool(entry.files) for entry in entries),
         seconds=math.fsum(entry.seconds for entry in entries),

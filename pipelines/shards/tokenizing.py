@@ -154,25 +154,29 @@ def tokenize_rows(batch: pa.RecordBatch, *, url: str, tokenizer: TokenizerRef) -
 
     Args:
         batch: `path` and `row_group`, the same in every row; `row`, in that row group; where the
-            stage redacts, `cuts`.
+            stage redacts or cuts, `cuts`.
         url: Of the workspace.
         tokenizer: Encodes.
 
     Returns:
-        `tokens`, a list of uint16 or int32 with the EOD at its end; `uncut_tokens`, int64, those of
-        the text before its cuts, without EOD.
+        `tokens`, a list of uint16 or int32 with the EOD at its end, empty where the cuts of a text
+        leave nothing of it; `uncut_tokens`, int64, those of the text before its cuts, without EOD.
     """
     loaded = load_checked(tokenizer)
     texts = _texts(url, batch)
+    is_emptied = np.zeros(len(texts), np.bool_)
     if _CUTS in batch.schema.names:
         from pipelines.shards.redaction import encode_cut
 
-        encoded, uncut = encode_cut(loaded, texts, batch.column(_CUTS))
+        encoded, uncut, is_emptied = encode_cut(loaded, texts, batch.column(_CUTS))
     else:
         encoded = loaded.encode(texts)
         uncut = encoded.lengths
     narrow = encoded.ids.astype(loaded.dtype, copy=False)
     ids, offsets = append_to_ranges(narrow, encoded.offsets, loaded.eod_id)
+    if is_emptied.any():
+        ids = np.delete(ids, offsets[1:][is_emptied] - 1)
+        offsets = offsets - np.r_[0, np.cumsum(is_emptied)]
     tokens = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids))
     return pa.RecordBatch.from_arrays([tokens, pa.array(uncut)], names=[_TOKENS, _UNCUT])
 

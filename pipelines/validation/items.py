@@ -168,7 +168,7 @@ def _load(storage: Storage, path: str) -> Contamination:
 
 def index_passages(path: Path) -> Contamination:
     """Indexes a file of passages: JSON Lines with `id` and `text`, plain or packed."""
-    option = {"name": JOB, "path": str(path), "fields": [_FIELD]}
+    option = {"name": JOB, "path": str(path), "kind": "math", "question": [_FIELD]}
     annotator = Contamination(benchmarks=[option])
     annotator.index()
     return annotator

@@ -31,6 +31,9 @@ _ENDING: Final = 1  # of the path of a URI, or of a file, from a `/` on
 _NO_SCHEME: Final = 2
 _WHOLE: Final = 3
 
+# Jobs, by the first word of their names, that write labels beside documents.
+_LABELLING: Final = ("annotate", "deduplicate", "boilerplate", "repeats", "validation")
+
 _SHARD_TOKEN: Final = re.compile(r"(shards/[^/]+@[0-9a-f]+/.+):(\d+)")
 _FILE_OFFSET: Final = re.compile(r"(.+?)(?::| at | offset )(\d+)")
 _WEB: Final = ("http://", "https://")
@@ -153,9 +156,10 @@ def page_rejects_of(
 def labels_of(workspace: Workspace, found: Found) -> Iterator[tuple[str, dict[str, Any]]]:
     """(generation, labels) of every labels set over the document's part."""
     path = found.entry.file("documents").path
-    for name in _of_job(workspace, "annotate", "deduplicate", "validation"):
+    for name in _of_job(workspace, *_LABELLING):
         entry = workspace.ledger.find(name, found.entry.source, found.entry.part)
-        if entry is not None and path in entry.inputs and entry.files[0].kind == "labels":
+        has_labels = entry is not None and any(ref.kind == "labels" for ref in entry.files)
+        if entry is not None and has_labels and path in entry.inputs:
             table = read_table(workspace.storage, entry.file("labels")).slice(found.row, 1)
             labels = table.to_pylist()[0]
             labels.pop("id")

@@ -63,10 +63,13 @@ def hashes(text: str) -> list[int]:
     return list(words.hashes[:count].tolist())
 
 
-def benchmark(folder: Path, rows: Sequence[object], name: str = "quiz") -> dict[str, Any]:
+def benchmark(
+    folder: Path, rows: Sequence[object], name: str = "quiz", **options: object
+) -> dict[str, Any]:
+    """A file of its own; by default of mathematics, whose rule asks for 13 words and a share."""
     path = folder / f"{name}.jsonl"
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return {"name": name, "path": str(path)}
+    return {"name": name, "path": str(path), "kind": "math", **options}
 
 
 def label(annotator: Contamination, *texts: str) -> list[dict[str, Any]]:
@@ -88,7 +91,8 @@ def quoted(text: str, row: dict[str, Any]) -> list[tuple[str, str]]:
         ("", []),
         (" .,;\u3000!\x00", []),
         ("Don\u2019t STOP\u2014now", [("Don\u2019t", 100), ("STOP", 100), ("now", 100)]),
-        ("x=2x+a", [("x", 50), ("2x", 100), ("a", 50)]),
+        ("x=2x+a", [("x", 50), ("2", 50), ("x", 50), ("a", 50)]),
+        ("h2o 10km", [("h", 50), ("2", 50), ("o", 50), ("10", 100), ("km", 100)]),
         ("где в", [("где", 100), ("в", 100)]),
         ("小勇拍77下。", [("小", 56), ("勇", 56), ("拍", 56), ("77", 100), ("下", 56)]),
         ("ที่ดี", [("ที่", 26), ("ดี", 26)]),
@@ -106,7 +110,8 @@ def test_words_of_any_script_have_their_places_and_weights(
     ("one", "other"),
     [
         ("Straße, “ﬁne” CAFÉ!", "strasse fine cafe"),
-        ("x²+½", "x2 1 2"),
+        ("x²+⅓", "x 2 1 3"),
+        ("3x^{2}", "3 x²"),
         ("x=2;\ny", "X = 2 / Y"),
         ("ＡＢＣ１２３ ①", "abc123 1"),
         ("ﷺ", "صلى الله عليه وسلم"),
@@ -167,17 +172,21 @@ def test_verbatim_quotation_has_score_1_and_a_span_in_bytes(tmp_path: Path) -> N
     text = f"Überfahrt 🚗: «{FERRY.upper()}?» Потом тишина."
     found, clean = label(annotator, text, "Überfahrt 🚗")
     start = len("Überfahrt 🚗: «".encode())
-    span = {"benchmark": "quiz", "item": "q1", "start": start, "score": 1.0}
+    span = {"benchmark": "quiz", "item": "q1", "field": "question", "start": start, "score": 1.0}
     assert found == {
         "benchmark": "quiz",
         "benchmark_item": "q1",
+        "contamination_rule": "lcs",
         "contamination_score": 1.0,
-        "contamination_spans": [{**span, "end": start + len(FERRY)}],
+        "contaminated": True,
+        "contamination_spans": [{**span, "end": start + len(FERRY), "contaminated": True}],
     }
     assert clean == {
         "benchmark": None,
         "benchmark_item": None,
+        "contamination_rule": None,
         "contamination_score": 0.0,
+        "contaminated": False,
         "contamination_spans": [],
     }
 
@@ -244,10 +253,10 @@ def test_question_is_found_beside_another_solution(tmp_path: Path) -> None:
 
 def test_fields_choose_the_text_of_an_item(tmp_path: Path) -> None:
     rows = [{"question": FERRY, "comment": ANSWER}]
-    given_fields = {**benchmark(tmp_path, rows), "fields": ["question"]}
+    given_fields = benchmark(tmp_path, rows, question=["question"])
     assert [
         [row["benchmark"] for row in label(Contamination(benchmarks=[one]), FERRY, ANSWER)]
-        for one in (given_fields, {**given_fields, "fields": ()})
+        for one in (given_fields, {**given_fields, "question": ()})
     ] == [["quiz", None], ["quiz", "quiz"]]
 
 
@@ -265,8 +274,11 @@ def test_default_text_is_all_that_is_not_about_the_item(tmp_path: Path) -> None:
     annotator = Contamination(benchmarks=[benchmark(tmp_path, [row])])
     whole = f"{FERRY} Cars come back by noon. None of them returns at night."
     found = label(annotator, whole, row["Source"], row["task_type"], row["link"][0])
-    assert quoted(whole, found[0]) == [("a", whole.rstrip("."))]
+    # The choices are 12 words, too few for an n-gram of their own.
+    assert quoted(whole, found[0]) == [("a", FERRY)]
     assert [one["benchmark"] for one in found] == ["quiz", None, None, None]
+    (facts,) = annotator.index_facts()
+    assert (facts.kind, facts.roles) == ("math", "all text fields")
 
 
 def test_short_question_counts_only_whole(tmp_path: Path) -> None:
@@ -357,9 +369,10 @@ def test_hash_that_collides_finds_nothing(tmp_path: Path) -> None:
     words, count = folded(FERRY)
     texts = utf8_texts(pa.array([FERRY], pa.large_string()))
     collided = made._replace(words=others)
-    assert sharing_texts(*texts, folds(), collided, words).tolist() == [True]
-    assert len(find_quotations(words, count, made).items) == 1
-    assert len(find_quotations(words, count, collided).items) == 0
+    ends = texts.offsets[:-1], texts.offsets[1:]
+    assert sharing_texts(texts.data, *ends, folds(), collided, words).tolist() == [True]
+    assert len(find_quotations(words, count, made).ranges) == 1
+    assert len(find_quotations(words, count, collided).ranges) == 0
 
 
 def test_without_benchmarks_every_document_has_score_0() -> None:
@@ -397,7 +410,7 @@ def test_packed_files_with_marks_and_blank_lines_are_read(tmp_path: Path, ending
         (b'{"q": "\xff"}\n', r"items\.jsonl, line 1: found .*UTF-8"),
         (b"", r"holds 0 items"),
         (b'{"id": "a", "n": 3}\n', r"holds 1 items with the fields \['id', 'n'\], but no text"),
-        (b'{"q": "How many?"}\n', r"of 1 items .* 1 have less than 8 words and 0 share"),
+        (b'{"q": "How many?"}\n', r"of 1 items .* 1 have less than 6 words and 0 share"),
     ],
 )
 def test_broken_file_is_named(tmp_path: Path, data: bytes, message: str) -> None:
@@ -426,22 +439,24 @@ def test_options_that_are_wrong_are_refused(tmp_path: Path) -> None:
     for options, message in (
         ([{**good, "feilds": ["q"]}], "feilds"),
         ([{"name": "quiz"}], "needs name and path"),
-        ([{**good, "fields": "q"}], r"write \[q\]"),
+        ([{**good, "question": "q"}], r"write \[q\]"),
+        ([{**good, "kind": "prose"}], "kind 'prose'; allowed are math, code, text"),
+        ([{**good, "answer": ["q"]}], "none of a question"),
         ([good, good], "two benchmarks are called 'quiz'"),
         ([{**good, "path": str(tmp_path / "absent.jsonl")}], r"no file .*absent\.jsonl"),
         ([{**good, "path": str(tmp_path)}], "no file"),
     ):
         with pytest.raises(ValueError, match=message):
             Contamination(benchmarks=options)
-    with pytest.raises(ValueError, match="none of them 'question'"):
-        Contamination(benchmarks=[{**good, "fields": ["question"]}]).index_facts()
+    with pytest.raises(ValueError, match=r"line 1: found no field 'question', but \['q'\]"):
+        Contamination(benchmarks=[{**good, "question": ["question"]}]).index_facts()
 
 
 def test_example_benchmark_is_quoted_by_one_page_alone() -> None:
     path = EXAMPLES / "benchmark" / "questions.jsonl"
     annotator = Contamination(benchmarks=[{"name": "quiz", "path": str(path)}])
     (facts,) = annotator.index_facts()
-    assert (facts.items, facts.indexed, facts.too_short, facts.common) == (31, 27, 4, 0)
+    assert (facts.items, facts.indexed, facts.too_short, facts.common) == (31, 28, 3, 0)
     pages = sorted((EXAMPLES / "site").rglob("*.html"))
     sources = [page.read_bytes().decode("utf-8", "replace") for page in pages]
     found = {
@@ -461,19 +476,27 @@ def test_example_benchmark_is_quoted_by_one_page_alone() -> None:
     reason=f"no real data at {DATA}/decontamination; set TOKENMILL_DATA to the folder above it",
 )
 def test_planted_items_are_found_as_well_as_they_were(tmp_path: Path) -> None:
-    for name in ("decontamination/gsm8k_test", "decontamination/cmath", "text/peps"):
+    for name in (
+        "decontamination/gsm8k_test",
+        "decontamination/cmath",
+        "decontamination/humaneval",
+        "text/peps",
+    ):
         path = tmp_path / f"{name}.jsonl.gz"
         path.parent.mkdir(exist_ok=True)
         path.symlink_to(DATA / f"{name}.jsonl.gz")
     figures = evaluate_decontamination(tmp_path, items_per_benchmark=30)
-    by_edit = {one.edit: one for one in figures.edits}
-    for edit in ("verbatim", "dress"):
-        assert (by_edit[edit].recall, by_edit[edit].named) == (1.0, 1.0)
-        assert by_edit[edit].overlap > 0.99
-    assert by_edit["first field"].recall > 0.95
-    assert 0.6 < by_edit["words"].recall < 1
+    cells = {(one.kind, one.rule, one.bin, one.edit): one for one in figures.cells}
+    assert {rule for _, rule, _, _ in cells} == {"lcs", "whole", "ngram", "entry_point"}
+    assert sum(one.planted for one in cells.values() if one.edit == "verbatim") > 80
+    for (_, _, number, edit), one in cells.items():
+        if edit in ("verbatim", "reformatted"):
+            assert one.found == one.named == one.planted
+            assert number < 0 or one.overlap > 0.9
+    assert 0.3 < figures.recall("reworded") < 1
+    assert 0.3 < figures.recall("page break") < 1
     assert [len(one.flagged) for one in figures.clean] == [0]
-    assert "verbatim" in render_decontamination(figures)
+    assert "entry_point" in render_decontamination(figures)
 
 
 def test_evaluation_without_data_says_which_folder_is_needed(tmp_path: Path) -> None:

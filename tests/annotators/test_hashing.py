@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotators.text.hashing import normalised_text_hashes, text_hashes
+from annotators.text.hashing import normal_hashes, normalised_text_hashes, text_hashes
 
 TEXTS = [
     "",
@@ -25,6 +25,37 @@ TEXTS = [
 
 def blake(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def murmur(data: bytes) -> bytes:
+    """MurmurHash3_x64_128 with seed 0, as its reference describes it, on integers."""
+    mask = (1 << 64) - 1
+
+    def rotated(word: int, bits: int) -> int:
+        return (word << bits | word >> (64 - bits)) & mask
+
+    def mixed(word: int) -> int:
+        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            word = (word ^ word >> 33) * factor & mask
+        return word ^ word >> 33
+
+    first, second = 0x87C37B91114253D5, 0x4CF5AD432745937F
+    one = two = 0
+    for start in range(0, len(data) // 16 * 16, 16):
+        low, high = (int.from_bytes(data[start + n : start + n + 8], "little") for n in (0, 8))
+        one ^= rotated(low * first & mask, 31) * second & mask
+        one = ((rotated(one, 27) + two) * 5 + 0x52DCE729) & mask
+        two ^= rotated(high * second & mask, 33) * first & mask
+        two = ((rotated(two, 31) + one) * 5 + 0x38495AB5) & mask
+    tail = data[len(data) // 16 * 16 :]
+    two ^= rotated(int.from_bytes(tail[8:], "little") * second & mask, 33) * first & mask
+    one ^= rotated(int.from_bytes(tail[:8], "little") * first & mask, 31) * second & mask
+    one, two = one ^ len(data), two ^ len(data)
+    one = (one + two) & mask
+    two = (two + one) & mask
+    one, two = mixed(one), mixed(two)
+    one = (one + two) & mask
+    return one.to_bytes(8, "little") + ((two + one) & mask).to_bytes(8, "little")
 
 
 def normalise(text: str) -> str:
@@ -43,10 +74,42 @@ def large(texts: list[str]) -> pa.LargeStringArray:
     return pa.array(texts, pa.large_string())
 
 
-def test_text_hashes_texts_of_many_scripts_are_blake2b_of_utf8() -> None:
+def test_text_hashes_texts_of_many_scripts_are_murmur3_of_utf8() -> None:
     hashes = text_hashes(large(TEXTS))
     assert hashes.type == pa.binary(16)
-    assert hashes.to_pylist() == [blake(text) for text in TEXTS]
+    assert hashes.to_pylist() == [murmur(text.encode()) for text in TEXTS]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "0" * 32),
+        ("hello", "cbd8a7b341bd9b025b1e906a48ae1d19"),
+        ("The quick brown fox jumps over the lazy dog", "e34bbc7bbc071b6c7a433ca9c49a9347"),
+    ],
+)
+def test_text_hashes_published_values(text: str, words: str) -> None:
+    """Those that implementations of the reference give for these texts, as two numbers."""
+    (digest,) = text_hashes(large([text])).to_pylist()
+    numbers = (int.from_bytes(digest[start : start + 8], "little") for start in (0, 8))
+    assert "".join(f"{number:016x}" for number in numbers) == words
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=40), max_size=5))
+def test_text_hashes_of_any_length_agree_with_the_reference(texts: list[str]) -> None:
+    assert text_hashes(large(texts)).to_pylist() == [murmur(text.encode()) for text in texts]
+    forms = [normalise(text) or text for text in texts]
+    assert normal_hashes(large(texts)).to_pylist() == [murmur(form.encode()) for form in forms]
+
+
+def test_normal_hashes_of_texts_without_words_are_those_of_their_bytes() -> None:
+    texts = ["...", "---", " ", "", "a", "A!"]
+    dots, dashes, blank, empty, small, capital = normal_hashes(large(texts)).to_pylist()
+    assert len({dots, dashes, blank, empty, small}) == 5
+    assert small == capital
+    assert [dots, dashes, blank, empty] == text_hashes(large(texts[:4])).to_pylist()
+    assert normal_hashes(large(["x", *texts, "y"]).slice(1, 6)).to_pylist()[4] == small
 
 
 def test_text_hashes_sliced_array_gives_rows_of_slice() -> None:

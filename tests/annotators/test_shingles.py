@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotators.text import characters as c
-from annotators.text.minhash import NUM_BANDS, min_hashes, recall_at
+from annotators.text.minhash import _ADDENDS, _FACTORS, NUM_BANDS, min_hashes, recall_at
 from annotators.text.shingles import UNSPACED_SHARE, jaccards, shingle_sets
 
 ENGLISH = "The tide clock in the harbour is wrong by a quarter of an hour, and nobody minds."
@@ -70,6 +70,16 @@ def test_shingle_sets_one_edit_in_any_script_changes_what_python_says(text: str)
     assert jaccard(long, edited) == expected_jaccard(long, edited)
 
 
+def test_words_of_ascii_are_those_of_the_table() -> None:
+    every = [chr(point) for point in range(128)]
+    texts = [f"é{x}é a b c d" for x in every] + [f"b{x}b a b c d" for x in every]
+    sets = shingle_sets(array(texts))
+    assert np.diff(sets.offsets).tolist() == [len(reference(text)) for text in texts]
+    # In upper case, or after a character that takes the other path, a word is the same word.
+    for word in ("azAZ09_", "mN5"):
+        assert jaccard(word, word.swapcase()) == 1 == jaccard(f"é{word}", f"É{word.swapcase()}")
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(
@@ -121,19 +131,34 @@ def test_shingle_sets_of_a_slice_are_sorted_and_those_of_the_whole() -> None:
 def test_min_hashes_of_a_slice_copies_and_long_texts() -> None:
     long = " ".join(str(n) for n in range(20_000))  # more shingles than the first scratch holds
     texts = array([ENGLISH, long, ENGLISH.upper(), "", long])
-    bands, num_shingles = min_hashes(texts)
+    bands, num_shingles, further = min_hashes(texts)
     assert num_shingles.tolist() == [13, 19_996, 13, 1, 19_996]
     assert (bands[0] == bands[2]).all()
     assert (bands[1] == bands[4]).all()
     assert not (bands[0] == bands[1]).any()
+    assert further[[0, 1]].tolist() == further[[2, 4]].tolist()
+    assert further[0] != further[1]
     assert (min_hashes(texts.slice(1, 2)).bands == bands[1:3]).all()
+    assert (min_hashes(texts.slice(1, 2)).further == further[1:3]).all()
     assert len({*bands[0].tolist()}) == NUM_BANDS
 
 
 def test_min_hashes_are_the_same_everywhere() -> None:
-    bands, _ = min_hashes(array([ENGLISH, CHINESE]))
+    bands, _, further = min_hashes(array([ENGLISH, CHINESE]))
     # Labels of one machine meet those of another: a change of these values is a new version.
     assert bands[:, 0].tolist() == [11390857984874887614, 8531847774784578100]
+    assert further.tolist() == [18155029432003112642, 14316208490897660194]
+
+
+def test_further_minima_are_bytes_of_the_last_permutations() -> None:
+    texts = array([*TEXTS, "", ENGLISH * 20])
+    sets = shingle_sets(texts)
+    for text, found in enumerate(min_hashes(texts).further.tolist()):
+        some = sets.hashes[sets.offsets[text] : sets.offsets[text + 1]].tolist()
+        for number in range(8):
+            factor, addend = (int(one[120 + number]) for one in (_FACTORS, _ADDENDS))
+            smallest = min(((value >> 32) * factor + addend) % 2**32 for value in some)
+            assert found >> 8 * number & 0xFF == smallest & 0xFF
 
 
 @pytest.mark.parametrize("similarity", [0.5, 0.8])

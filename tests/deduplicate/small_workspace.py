@@ -7,6 +7,7 @@ deduplication choose ids, parts and texts, and run no other stage.
 import hashlib
 import itertools
 import random
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from annotators.annotator import Annotator
 from annotators.text.shingles import jaccards, shingle_sets
-from pipelines.deduplicate.plan import DuplicatesPlan, plan_duplicates
+from pipelines.deduplicate.plan import LEVELS, DuplicatesPlan, plan_duplicates
 from pipelines.deduplicate.signatures import Signatures
 from pipelines.deduplicate.transform import steps
 from pipelines.near_duplicates.signatures import MinHash
@@ -25,7 +27,14 @@ from pipelines.workspace.children import Limits
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PartKey, entry_of
 from pipelines.workspace.ledger import FileRef, Stopwatch
-from pipelines.workspace.parts import PartFile, documents_folder, labels_folder, read_table
+from pipelines.workspace.parts import (
+    PartFile,
+    batch_of,
+    documents_folder,
+    labels_folder,
+    read_table,
+)
+from pipelines.workspace.schema import DOCUMENT
 from pipelines.workspace.workspace import Workspace
 
 LIMITS = Limits(processes=1)
@@ -37,8 +46,9 @@ SENTENCES = (
 )
 CHINESE = "港口的潮汐钟快了一刻钟但没有人在意渔夫们按太阳和潮水出海回来时看不看它都一样"
 
-Documents = Mapping[PartKey, Sequence[tuple[bytes, str]]]
-"""Part -> (id, text) of each row."""
+Row = tuple[bytes, str] | tuple[bytes, str, dict[str, Any]]
+Documents = Mapping[PartKey, Sequence[Row]]
+"""Part -> (id, text) of each row, and other columns of DOCUMENT, where they are not null."""
 
 
 def id_of(name: object) -> bytes:
@@ -81,31 +91,55 @@ def signed_workspace(folder: Path, documents: Documents) -> Workspace:
     """Commits documents, `signatures` and `minhash`."""
     workspace = Workspace.create(str(folder))
     for key, rows in documents.items():
-        texts = pa.array([text for _, text in rows], pa.large_string())
-        ids = pa.array([id_ for id_, _ in rows], pa.binary(16))
-        fields = [("id", pa.binary(16)), ("text", pa.large_string())]
-        table = pa.record_batch([ids, texts], schema=pa.schema(fields))
-        ref = _publish(workspace, table, "documents", documents_folder(key.source, "0" * 8), key)
+        made = extract_of(key.source)
+        table = batch_of([_document(key.source, row) for row in rows], DOCUMENT)
+        ref = _publish(workspace, table, "documents", documents_folder(key.source, made.fp), key)
+        counts = {"records": len(rows), "documents": len(rows), "rejects": 0, "not_asked": 0}
+        _commit(workspace, made, key, ref, counts)
         for annotator in (Signatures(), MinHash()):
-            made = annotator(texts, {})
-            labels = pa.record_batch(
-                [ids, *made.columns], schema=pa.schema([table.schema.field("id"), *made.schema])
-            )
-            generation = generation_of(annotator.name, key.source)
-            folder_name = labels_folder(annotator.name, generation.fp, key.source)
-            signed = _publish(workspace, labels, "labels", folder_name, key)
-            counts = {"documents": len(rows), "rows": len(rows), "failed": 0}
-            entry = entry_of(
-                generation,
-                key,
-                files=(signed,),
-                counts=counts,
-                watch=Stopwatch(),
-                inputs=(ref.path,),
-            )
-            workspace.ledger.declare(generation)
-            workspace.ledger.commit(entry)
+            commit_labels_of(workspace, key, annotator, table, ref)
     return workspace
+
+
+def _document(source: str, row: Row) -> dict[str, Any]:
+    id_, text, *others = row
+    kept = {"provenance": {"kind": "natural", "depth": 0}, **(others[0] if others else {})}
+    known = {"id": id_, "text": text, "source": source, "extractor": "by hand", "locator": {}}
+    return {**known, **kept}
+
+
+def commit_labels_of(
+    workspace: Workspace, key: PartKey, annotator: Annotator, table: pa.RecordBatch, ref: FileRef
+) -> None:
+    """Labels one part as the annotate job does."""
+    made = annotator(table.column("text"), {})
+    labels = pa.record_batch(
+        [table.column("id"), *made.columns],
+        schema=pa.schema([table.schema.field("id"), *made.schema]),
+    )
+    generation = generation_of(annotator.name, key.source)
+    folder = labels_folder(annotator.name, generation.fp, key.source)
+    signed = _publish(workspace, labels, "labels", folder, key)
+    counts = {"documents": table.num_rows, "rows": table.num_rows, "failed": 0}
+    _commit(workspace, generation, key, signed, counts, inputs=(ref.path,))
+
+
+def _commit(
+    workspace: Workspace,
+    generation: Generation,
+    key: PartKey,
+    ref: FileRef,
+    counts: dict[str, int],
+    inputs: tuple[str, ...] = (),
+) -> None:
+    watch = Stopwatch()
+    entry = entry_of(generation, key, files=(ref,), counts=counts, watch=watch, inputs=inputs)
+    workspace.ledger.declare(generation)
+    workspace.ledger.commit(entry)
+
+
+def extract_of(source: str) -> Generation:
+    return Generation(job="extract", payload={"source": source})
 
 
 def generation_of(labels: str, source: str) -> Generation:
@@ -120,23 +154,29 @@ def _publish(
         return file.publish(kind, folder, key.part)
 
 
-def plan_of(workspace: Workspace, documents: Documents) -> DuplicatesPlan:
+def plan_of(
+    workspace: Workspace, documents: Documents, levels: Sequence[str] = LEVELS
+) -> DuplicatesPlan:
     sources = sorted({key.source for key in documents})
     signatures, minhash = (
         {source: generation_of(labels, source) for source in sources}
         for labels in ("signatures", "minhash")
     )
-    plan = plan_duplicates(workspace, signatures, minhash)
+    extract = {source: extract_of(source) for source in sources}
+    plan = plan_duplicates(workspace, signatures, minhash, extract=extract, levels=levels)
     for generation in plan.generations:
         workspace.ledger.declare(generation)
     return plan
 
 
 def deduplicate(
-    workspace: Workspace, documents: Documents, memory_bytes: int = 1 << 30
+    workspace: Workspace,
+    documents: Documents,
+    memory_bytes: int = 1 << 30,
+    levels: Sequence[str] = LEVELS,
 ) -> DuplicatesPlan:
     """Runs all that is missing, as the driver does."""
-    plan = plan_of(workspace, documents)
+    plan = plan_of(workspace, documents, levels)
     for transform in steps(workspace, plan, sorted(documents), LIMITS, memory_bytes):
         run_transform(transform, ())
     return plan
@@ -144,12 +184,17 @@ def deduplicate(
 
 def labels(workspace: Workspace, plan: DuplicatesPlan) -> dict[tuple[bytes, str], dict[str, Any]]:
     """(id, role) -> label, of all parts."""
-    rows = [
+    rows = rows_of(workspace, plan.labels)
+    return {(row["id"], row["duplicate_role"]): row for row in rows}
+
+
+def rows_of(workspace: Workspace, generation: Generation) -> list[dict[str, Any]]:
+    """All rows of a labels set, by source, part and row."""
+    return [
         row
-        for entry in workspace.ledger.entries(plan.labels)
+        for entry in workspace.ledger.entries(generation)
         for row in read_table(workspace.storage, entry.file("labels")).to_pylist()
     ]
-    return {(row["id"], row["duplicate_role"]): row for row in rows}
 
 
 class OneAfterTheOther(beam.DoFn):
@@ -172,43 +217,72 @@ class OneAfterTheOther(beam.DoFn):
         yield from self._dofns[number].process(given)
 
 
-def expected_labels(documents: Documents) -> dict[tuple[bytes, str], dict[str, Any]]:
-    """What the labels must be, from all pairs of texts."""
-    rows = sorted(row for part in documents.values() for row in part)
-    first: dict[str, bytes] = {}
+def normal_form(text: str) -> str:
+    """What two copies share that differ in case, spacing or punctuation; else the text itself."""
+    kept = [c for c in text if unicodedata.category(c)[0] != "P"]
+    folded = [c.casefold() if len(c.casefold()) == 1 else c for c in kept]
+    return " ".join("".join(folded).split()) or f"only {text!r}"
+
+
+def rows_in(documents: Documents) -> list[tuple[bytes, str]]:
+    """(id, text) of all rows, sorted."""
+    return sorted((row[0], row[1]) for part in documents.values() for row in part)
+
+
+def expected_labels(
+    documents: Documents, threshold: float | None = 0.8
+) -> dict[tuple[bytes, str], dict[str, Any]]:
+    """What the labels must be, from all pairs of texts; without near-duplicates for None."""
+    rows = rows_in(documents)
+    first: dict[str, tuple[bytes, str]] = {}  # normalised form -> its first row
     for id_, text in rows:
-        first.setdefault(text, id_)
-    texts = list(first)
+        first.setdefault(normal_form(text), (id_, text))
+    head = _heads(
+        [text for _, text in first.values()], [id_ for id_, _ in first.values()], threshold
+    )
+    sizes: dict[str, int] = {}
+    for _, text in rows:
+        joined = normal_form(head[first[normal_form(text)][1]][0])
+        sizes[joined] = sizes.get(joined, 0) + 1
+    expected = {}
+    for number, (id_, text) in enumerate(rows):
+        own_id, own = first[normal_form(text)]
+        joined, jaccard = head[own]
+        role, level = ("near_duplicate", "near") if joined != own else ("representative", None)
+        if own_id != id_ or rows.index((id_, text)) != number:
+            role = "repeated_record" if number and rows[number - 1][0] == id_ else "duplicate"
+            level = "bytes" if text == own else "text"
+        alone = sizes[normal_form(joined)] == 1
+        label = {
+            "id": id_,
+            "cluster": None if alone else first[normal_form(joined)][0],
+            "cluster_size": sizes[normal_form(joined)],
+            "duplicate_role": "alone" if alone else role,
+            "duplicate_level": None if alone else level,
+            "jaccard": None if alone or level == "text" else jaccard,
+        }
+        expected[id_, str(label["duplicate_role"])] = label
+    return expected
+
+
+def _heads(
+    texts: list[str], ids: list[bytes], threshold: float | None
+) -> dict[str, tuple[str, float]]:
+    """Distinct text -> the one that represents it, and their Jaccard."""
+    if threshold is None:
+        return {text: (text, 1.0) for text in texts}
     sets = shingle_sets(pa.array(texts, pa.large_string()))
     size = np.diff(sets.offsets)
-    order = sorted(range(len(texts)), key=lambda t: (-size[t], first[texts[t]]))
+    order = sorted(range(len(texts)), key=lambda t: (-size[t], ids[t]))
     head: dict[str, tuple[str, float]] = {}
     for text in order:
         heads = np.array(
             [other for other in order if head.get(texts[other], ("",))[0] == texts[other]]
         )
         found = jaccards(sets, heads.astype(np.int64), np.full(len(heads), text))
-        similar = np.flatnonzero(found >= 0.8)
+        similar = np.flatnonzero(found >= threshold)
         if len(similar):
             head[texts[text]] = (texts[heads[similar[0]]], float(np.float32(found[similar[0]])))
         else:
             head[texts[text]] = (texts[text], 1.0)
-    sizes: dict[str, int] = {}
-    for _, text in rows:
-        sizes[head[text][0]] = sizes.get(head[text][0], 0) + 1
-    expected = {}
-    for number, (id_, text) in enumerate(rows):
-        joined, jaccard = head[text]
-        role = "near_duplicate" if joined != text else "representative"
-        role = role if first[text] == id_ else "duplicate"
-        role = "repeated_record" if number and rows[number - 1] == (id_, text) else role
-        alone = sizes[joined] == 1
-        label = {
-            "id": id_,
-            "cluster": None if alone else first[joined],
-            "cluster_size": sizes[joined],
-            "duplicate_role": "alone" if alone else role,
-            "jaccard": None if alone else jaccard,
-        }
-        expected[id_, str(label["duplicate_role"])] = label
-    return expected
+    return head

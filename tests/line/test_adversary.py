@@ -134,7 +134,7 @@ def test_shards_under_attack_give_the_same(done: RunResult, tmp_path: Path) -> N
 def test_deduplicate_under_attack_gives_the_same(done: RunResult, tmp_path: Path) -> None:
     workspace = forget(done, tmp_path, "deduplicate")
     plan, keys = done.duplicates, keys_of(done)
-    partitions = list(range(plan.num_partitions))
+    partitions = list(range(plan.num_partitions + plan.num_url_partitions))  # texts, then URLs
     sent: dict[int, list[pa.RecordBatch]] = {p: [] for p in partitions}
     for key in keys:
         for partition, batch in SendMembers(workspace, plan, partitions).process(key):

@@ -8,6 +8,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from annotators.contamination.annotator import Contamination
 from annotators.pii.annotator import Pii
 from mixtures.spec import Mixture
 from pipelines.annotate.length import Length
@@ -15,6 +16,7 @@ from pipelines.deduplicate.exact import LABELS as DUPLICATES
 from pipelines.mix.pins import Pins, pin
 from pipelines.mix.plan import Plan
 from pipelines.mix.planning import plan_mixture
+from pipelines.repeats.plan import LABEL_SCHEMAS as REPEATED
 from pipelines.run import run_transform
 from pipelines.run_record import RunRecord, write_run_record
 from pipelines.validation.plan import LABELS as HELD_OUT
@@ -39,6 +41,12 @@ SETS = {
     "duplicates": pa.schema(list(DUPLICATES)[1:]),
     "validation": pa.schema(list(HELD_OUT)[1:]),
 }
+
+CUT_SETS = {
+    "contamination": Contamination.columns,
+    **{name: pa.schema(list(schema)[1:]) for name, schema in REPEATED.items()},
+}
+"""Sets that say what can be cut, beside `pii`; written where a test asks for them."""
 
 STAGES = [
     {
@@ -143,7 +151,8 @@ def write_part(
     ]
     path = _commit(workspace, "extract", "documents", key, filled, DOCUMENT, ())
     for name in sets:
-        fields = [DOCUMENT.field("id"), *(field.with_nullable(True) for field in SETS[name])]
+        columns = (SETS | CUT_SETS)[name]
+        fields = [DOCUMENT.field("id"), *(field.with_nullable(True) for field in columns)]
         _commit(workspace, name, "labels", key, filled, pa.schema(fields), (path,))
 
 

@@ -47,14 +47,16 @@ def table(rows: list[Spans | None], **columns: object) -> pa.Table:
 )
 def test_planned_tokens_follow_the_cuts(spans: Spans, planned: int) -> None:
     labels = table([[], spans, [("ip", 0, 4)]])
-    found = planned_tokens(labels, ["email", "ip", "phone"], TOKENS)
-    assert found.tolist() == [101, planned, 99 + 5 + 1]
-    assert found.dtype == np.int64
+    found = planned_tokens(stage_of(redact=["email", "ip", "phone"]), labels, TOKENS)
+    assert found.tokens.tolist() == [101, planned, 99 + 5 + 1]
+    assert found.tokens.dtype == np.int64
+    assert not found.cut_to_nothing.any()
 
 
 def test_planned_tokens_without_redaction_are_those_of_the_label() -> None:
     labels = table([[("email", 0, 40)]]).select(["num_tokens"])
-    assert planned_tokens(labels, [], {}).tolist() == [101]
+    found = planned_tokens(stage_of(), labels, {})
+    assert (found.tokens.tolist(), found.cut_to_nothing.tolist()) == ([101], [False])
 
 
 def test_kept_bytes_are_those_that_the_cutter_keeps() -> None:
@@ -69,19 +71,19 @@ def test_kept_bytes_are_those_that_the_cutter_keeps() -> None:
         kept = apply_cuts(pa.array([TEXT], pa.large_string()), pa.array([cuts], pa.list_(CUT)))
         one_a_byte = pa.array([len(text)], pa.int64())
         labels = table([spans], num_tokens=one_a_byte, num_bytes=one_a_byte)
-        (planned,) = planned_tokens(labels, ["email"], {"email": 0})
+        (planned,), _ = planned_tokens(stage_of(redact=["email"]), labels, {"email": 0})
         assert planned - 1 == len(kept[0].as_py().encode())
 
 
 def test_labels_without_bytes_are_refused() -> None:
     labels = table([[]]).drop_columns(["num_bytes"])
     with pytest.raises(MixtureError, match=r"no column 'num_bytes'; make the labels set 'length'"):
-        planned_tokens(labels, ["email"], TOKENS)
+        planned_tokens(stage_of(redact=["email"]), labels, TOKENS)
 
 
 def test_span_outside_its_document_is_refused() -> None:
     with pytest.raises(MixtureError, match=r"span \[390, 410\) in a document of 400 bytes"):
-        planned_tokens(table([[], [("email", 390, 410)]]), ["email"], TOKENS)
+        planned_tokens(stage_of(redact=["email"]), table([[], [("email", 390, 410)]]), TOKENS)
 
 
 def test_replacements_are_counted_by_the_tokenizer(tokenizer: str) -> None:

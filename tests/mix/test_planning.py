@@ -131,6 +131,40 @@ def test_labels_without_bytes_stop_a_plan_that_cuts(tmp_path: Path) -> None:
         make_plan(workspace, mixture_of(STAGES[0]), pins_for(workspace, sets))
 
 
+def test_stage_that_cuts_what_some_source_has_no_labels_of_is_refused(tmp_path: Path) -> None:
+    stage = {"name": "s", "sequence_length": 64, "tokens": "max", "cut": ["boilerplate"]}
+    sets, lacking = [*SETS, "boilerplate"], {"pages": "boilerplate"}
+    workspace = write_labels(str(tmp_path / "w"), sets, lacking=lacking, rows=20)
+    with pytest.raises(MixtureError, match="no column 'boilerplate'"):
+        make_plan(workspace, mixture_of(stage), pins_for(workspace))
+    pins = pins_for(workspace, sets, lacking=lacking)
+    with pytest.raises(ValueError, match=r"source pages has no labels 'boilerplate'"):
+        make_plan(workspace, mixture_of(stage), pins)
+
+
+def test_opening_a_mixture_that_cuts_what_the_run_did_not_label_is_refused(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    stage = {"name": "s", "sequence_length": 64, "tokens": "max", "cut": ["repeats"]}
+    with pytest.raises(MixtureError, match=r"cut: found repeats .* add repeats to duplicates\.lev"):
+        open_plan(finished.url, write_mixture(tmp_path, stage))
+
+
+def test_weight_by_cluster_size_draws_what_has_many_copies_more_often(tmp_path: Path) -> None:
+    workspace = Workspace.create(str(tmp_path / "w"))
+    for source, parts in PARTS.items():
+        for part in parts:
+            rows = rows_of(source, part, 100)
+            sizes = [1, 3, 7] * 34
+            some = [{**row, "cluster_size": size} for row, size in zip(rows, sizes, strict=False)]
+            write_part(workspace, PartKey(source, part), some, list(SETS))
+    stage = {"name": "s", "sequence_length": 64, "tokens": "one_epoch", "max_epochs": 9}
+    plan = make_plan(workspace, mixture_of({**stage, "weight": "ln(1 + cluster_size)"}))
+    rows = plan.solved["s"].draws.sort_by("bin").to_pylist()
+    often = [row["expected_draws"] for row in rows]
+    assert [often[size] / often[0] for size in (0, 1, 2)] == pytest.approx([1, 2, 3], rel=1 / 256)
+
+
 def test_columns_are_read_alone_and_as_codes(planned: tuple[Workspace, Plan]) -> None:
     workspace, plan = planned
     key = PartKey("pages", 0)

@@ -16,6 +16,13 @@ TYPES: list[tuple[str, pa.DataType]] = [
     ("fetched_at", pa.timestamp("us", "UTC")),
     ("tags", pa.list_(pa.string())),
     ("provenance", pa.struct([("kind", pa.string())])),
+    ("contaminated", pa.bool_()),
+    ("cluster_size", pa.int64()),
+    (
+        "boilerplate",
+        pa.list_(pa.struct([("kind", pa.string()), ("start", pa.int64()), ("end", pa.int64())])),
+    ),
+    ("boilerplate_share", pa.float32()),
 ]
 COLUMNS = pa.schema(TYPES)
 
@@ -37,6 +44,17 @@ def mixture(where: str | None = None, group_by: str | None = None) -> Mixture:
         ("provenance.kind = 'natural' -- why", "provenance.kind", ["num_tokens", "provenance"]),
         ("len(list_filter(tags, lambda t: t = 'a')) > 0", None, ["num_tokens", "tags"]),
         ("labels.fetched_at > '2024-01-01'", None, ["num_tokens", "fetched_at"]),
+        (
+            "not contaminated and boilerplate_share < 0.5",
+            "case when cluster_size > 1 then 'copied' else 'alone' end",
+            ["num_tokens", "contaminated", "cluster_size", "boilerplate_share"],
+        ),
+        ("len(boilerplate) = 0", None, ["num_tokens", "boilerplate"]),
+        (
+            'list_sum(list_transform(boilerplate, lambda one: one."end" - one.start)) < 100',
+            None,
+            ["num_tokens", "boilerplate"],
+        ),
         (
             None,
             "case when num_tokens > 3 then 'long' else language end",
@@ -73,6 +91,10 @@ def test_sound_expression_passes_and_names_its_columns(
         ("num_tokens > $1", ["parameter"]),
         ("columns(*) > 1", ["star"]),
         ("soundlike(language)", ["duckdb refuses", "soundlike"]),
+        ("boilerplate", ["gives STRUCT(", ")[]; allowed: BOOLEAN; compare it"]),
+        ("not boilerplate", ["duckdb refuses", "-> BOOLEAN)", "of a list write len(...) > 0"]),
+        ("quality_keep and not tags", ["duckdb refuses 'quality_keep and not tags'", "BOOLEAN"]),
+        ("boilerplate > 1", ["duckdb refuses"]),
     ],
 )
 def test_unsound_where_is_refused_with_key_and_reason(where: str, wanted: list[str]) -> None:
@@ -85,6 +107,54 @@ def test_unsound_where_is_refused_with_key_and_reason(where: str, wanted: list[s
 def test_group_by_of_numbers_is_refused_with_the_cast_to_write() -> None:
     with pytest.raises(MixtureError, match=r"group_by: .* gives BIGINT.*cast\(.* as varchar\)"):
         check_expressions(mixture(None, "num_tokens"), COLUMNS)
+
+
+@pytest.mark.parametrize("weight", ["ln(1 + cluster_size)", "len(boilerplate)", "1 / num_tokens"])
+def test_weight_by_labels_of_duplicates_passes(weight: str) -> None:
+    stage = Stage(name="s", sequence_length=8, tokens="max", weight=weight)
+    check_expressions(Mixture(name="m", seed=0, stages=(stage,)), COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "wanted"),
+    [
+        ("weight", "boilerplate", r"weight: .*\)\[\]; allowed: a number"),
+        ("weight", "contaminated", "weight: 'contaminated' gives BOOLEAN; allowed: a number"),
+        ("group_by", "boilerplate", r"group_by: .*\)\[\]; allowed: text"),
+        ("group_by", "contaminated", r"gives BOOLEAN; allowed: text .* cast\(.* as varchar\)"),
+    ],
+)
+def test_lists_and_flags_are_no_weights_and_no_groups(key: str, written: str, wanted: str) -> None:
+    stage = Stage.model_validate({"name": "s", "sequence_length": 8, "tokens": "max", key: written})
+    with pytest.raises(MixtureError, match=wanted):
+        check_expressions(Mixture(name="m", seed=0, stages=(stage,)), COLUMNS)
+
+
+def test_document_of_which_it_is_not_known_whether_it_is_contaminated_is_out() -> None:
+    labels = LABELS.append_column("contaminated", pa.array([False, True, None, False, None]))
+    stage = Stage(name="s", sequence_length=8, tokens="max", where="not contaminated")
+    selection = select(stage, labels, planned(labels))
+    assert selection.eligible.tolist() == [True, False, False, True, False]
+
+
+def test_document_cut_to_nothing_is_named_after_where_and_before_all_others() -> None:
+    cut = np.array([True, True, False, False, True])
+    stage = bucketed(where="quality_keep", group_by="language")
+    selection = select(stage, LABELS, planned(LABELS), cut_to_nothing=cut)
+    counts = {"cut_to_nothing": 3, "where_false": 2}
+    assert selection.counts() == dict.fromkeys(REASONS, 0) | counts
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "cast(coalesce(language, 'und') as integer) > 1",
+        "ln(coalesce(num_tokens, 0)) > 1",
+        "boilerplate is null or boilerplate[1].start > 4",
+    ],
+)
+def test_expression_that_could_fail_on_missing_labels_is_not_refused_for_it(where: str) -> None:
+    check_expressions(mixture(where), COLUMNS)
 
 
 def test_every_wrong_expression_and_missing_lengths_are_told_at_once() -> None:

@@ -32,7 +32,7 @@ def corpus() -> pa.Table:
             "duplicate_role": rng.choice(roles, num),
             "code_share": rng.choice([0, 0.5], num, p=[0.8, 0.2]).astype(np.float32),
             "math_share": rng.choice([0, 0.3], num, p=[0.9, 0.1]).astype(np.float32),
-            "contamination_score": rng.choice([0, 1], num, p=[0.95, 0.05]).astype(np.float32),
+            "contaminated": rng.choice([False, True, None], num, p=[0.94, 0.05, 0.01]),
         }
     )
 
@@ -74,6 +74,16 @@ def test_long_mixture_draws_three_quarters_from_long_documents() -> None:
     assert [row["bucket"] for row in rows] == [0, 1]
     assert rows[0]["expected_tokens"] == pytest.approx(0.75 * found.num_tokens)
     assert found.num_tokens == pytest.approx(found.attainable_tokens)
+
+
+@pytest.mark.parametrize("name", ["general_4k", "stem_4k", "long_32k"])
+def test_shipped_mixture_takes_no_document_that_is_or_may_be_contaminated(name: str) -> None:
+    (stage,) = load_mixture(FOLDER / f"{name}.yaml").stages
+    labels = corpus()
+    taken = select(stage, labels, labels["num_tokens"].to_numpy() + 1).eligible
+    contaminated = labels["contaminated"].to_pylist()
+    assert set(contaminated) == {False, True, None}
+    assert {contaminated[row] for row in np.flatnonzero(taken)} == {False}
 
 
 @pytest.mark.parametrize(("name", "most"), [("general_4k", 0.3), ("stem_4k", 0.5)])

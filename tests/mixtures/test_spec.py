@@ -8,12 +8,14 @@ import pytest
 import mixtures
 from mixtures.budgets import parse_tokens
 from mixtures.spec import (
+    CUT_LABELS,
+    CUTTABLE,
     REDACTABLE,
     Mixture,
     MixtureError,
     Stage,
     Temperature,
-    check_redaction,
+    check_cuts,
     json_schema,
     load_mixture,
 )
@@ -31,6 +33,7 @@ stages:
     shares: {eng_Latn: 3, no: 1.5, null: 1, '*': 2}
     max_epochs: 2.5
     redact: [phone, email]
+    cut: [repeats, contamination]
     length_buckets:
       - {name: long, min: 16384, max: 32768, share: 75}
       - {name: short, min: 4096, max: 16384, share: 25}
@@ -61,13 +64,16 @@ def test_file_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert stage.shares == {"eng_Latn": 3, "no": 1.5, "null": 1, "*": 2}
     assert [bucket.share for bucket in stage.length_buckets] == [75, 25]
     assert stage.redact == ("email", "phone")
+    assert stage.cut == ("contamination", "repeats")
+    assert stage.cut_columns == ("pii", "contamination_spans", "repeats")
     assert stage.place == f"{tmp_path / 'mix.yaml'}: stages[0]"
 
 
 def test_short_stage_takes_documented_defaults() -> None:
     stage = Stage(name="a", sequence_length=8, tokens="max")
     assert (stage.where, stage.group_by, stage.shares) == (None, None, "natural")
-    assert (stage.max_epochs, stage.length_buckets, stage.redact) == (4, (), ())
+    assert (stage.max_epochs, stage.length_buckets) == (4, ())
+    assert stage.redact == stage.cut == stage.cut_columns == ()
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,21 @@ def test_short_stage_takes_documented_defaults() -> None:
         ("[phone, email]", "email", ["stages[0].redact: found 'email'", "a list out of email"]),
         ("[phone, email]", "[7]", ["stages[0].redact: found 7", "allowed: email, ip"]),
         ("[phone, email]", "[key, key]", ["stages[0].redact: ", "two kinds named 'key'"]),
+        (
+            "[repeats, contamination]",
+            "[repeat]",
+            [
+                "stages[0].cut: found 'repeat'; did you mean 'repeats'?",
+                "contamination, boilerplate",
+            ],
+        ),
+        (
+            "[repeats, contamination]",
+            "repeats",
+            ["stages[0].cut: found 'repeats'", "a list out of"],
+        ),
+        ("[repeats, contamination]", "[email]", ["stages[0].cut: found 'email'", "boilerplate"]),
+        ("[repeats, cont", "[repeats, repeats, cont", ["cut: ", "two kinds named 'repeats'"]),
         ("  - name: general", "  - name: [general", ["line 6", "not YAML"]),
     ],
 )
@@ -267,15 +288,51 @@ def test_with_tokens_replaces_every_budget_and_nothing_else(tmp_path: Path) -> N
         mixture.with_tokens("lots")
 
 
-def test_redaction_without_labels_is_refused_before_any_work(tmp_path: Path) -> None:
-    mixture = load_mixture(write(tmp_path, GOOD))
-    check_redaction(mixture, ["language", "pii"])
+def test_cuts_without_labels_are_refused_before_any_work(tmp_path: Path) -> None:
+    mixture = load_mixture(write(tmp_path, GOOD.replace("repeats,", "repeats, boilerplate,")))
+    labels = ["language", "pii", *CUT_LABELS.values()]
+    check_cuts(mixture, labels)
     with pytest.raises(MixtureError) as caught:
-        check_redaction(mixture, ["language"])
-    text = str(caught.value)
-    assert text.startswith(f"{tmp_path / 'mix.yaml'}: stages[0].redact: found email, phone and no")
-    assert "add 'pii' to the annotators" in text
-    check_redaction(load_mixture(write(tmp_path, GOOD.replace("[phone, email]", "[]"))), [])
+        check_cuts(mixture, ["language"])
+    place = f"{tmp_path / 'mix.yaml'}: stages[0]"
+    found = str(caught.value).splitlines()
+    assert [line.split("; ")[0] for line in found] == [
+        f"{place}.redact: found email, phone and no label column 'pii' that says where they stand",
+        f"{place}.cut: found contamination and no label column 'contamination_spans' that says "
+        "where it stands",
+        f"{place}.cut: found boilerplate and no label column 'boilerplate' that says where it "
+        "stands",
+        f"{place}.cut: found repeats and no label column 'repeats' that says where it stands",
+    ]
+    for line, what in zip(
+        found,
+        [
+            "add 'pii' to the annotators of the corpus, or remove redact",
+            "under benchmarks of the corpus, or remove contamination from cut",
+            "add boilerplate to duplicates.levels of the corpus, or remove boilerplate from cut",
+            "add repeats to duplicates.levels of the corpus, or remove repeats from cut",
+        ],
+        strict=True,
+    ):
+        assert line.endswith(what)
+    nothing = GOOD.replace("[phone, email]", "[]").replace("[repeats, contamination]", "[]")
+    check_cuts(load_mixture(write(tmp_path, nothing)), [])
+
+
+def test_cutting_quotations_of_no_benchmark_is_refused(tmp_path: Path) -> None:
+    mixture = load_mixture(write(tmp_path, GOOD))
+    labels = ["pii", *CUT_LABELS.values()]
+    with pytest.raises(MixtureError) as caught:
+        check_cuts(mixture, labels, has_benchmarks=False)
+    (line,) = str(caught.value).splitlines()
+    assert "cut: found contamination and no benchmarks that could be quoted; list" in line
+    without = load_mixture(write(tmp_path, GOOD.replace(", contamination", "")))
+    check_cuts(without, labels, has_benchmarks=False)
+
+
+def test_every_kind_that_can_be_cut_has_labels_of_its_own() -> None:
+    assert set(CUT_LABELS) == set(CUTTABLE)
+    assert len({"pii", *CUT_LABELS.values()}) == 1 + len(CUTTABLE)
 
 
 def test_shipped_mixtures_redact_every_kind_that_there_is() -> None:
@@ -293,6 +350,7 @@ def test_fingerprint_follows_what_decides_the_draws(tmp_path: Path) -> None:
     assert payload(GOOD.replace("name: short", "name: shorter")) == base
     assert payload(GOOD.replace("2M", "2000K") + "# comment\n") == base
     assert payload(GOOD.replace("[phone, email]", "[email, phone]")) == base
+    assert payload(GOOD.replace("[repeats, contamination]", "[contamination, repeats]")) == base
     assert payload(GOOD.replace("eng_Latn: 3, no: 1.5", "no: 1.5, eng_Latn: 3.0")) == base
     for old, new in [
         ("seed: 1", "seed: 2"),
@@ -300,8 +358,21 @@ def test_fingerprint_follows_what_decides_the_draws(tmp_path: Path) -> None:
         ("2.5", "2"),
         ("name: general\n", "name: g\n"),
         ("[phone, email]", "[phone]"),
+        ("[repeats, contamination]", "[repeats]"),
     ]:
         assert payload(GOOD.replace(old, new)) != base
+
+
+def test_tallies_follow_what_is_redacted_and_cut(tmp_path: Path) -> None:
+    def payload(text: str) -> dict[str, object]:
+        (stage,) = load_mixture(write(tmp_path, text)).stages
+        return stage.selection_payload()
+
+    base = payload(GOOD)
+    swapped = GOOD.replace("[repeats, contamination]", "[contamination, repeats]")
+    assert payload(swapped.replace("2M", "9M")) == base
+    assert payload(GOOD.replace("[repeats, contamination]", "[boilerplate]")) != base
+    assert payload(GOOD.replace("[phone, email]", "[email]")) != base
 
 
 def test_mixture_is_frozen() -> None:

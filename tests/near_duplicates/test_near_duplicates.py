@@ -3,9 +3,11 @@
 import random
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pyarrow as pa
 import pytest
 from adversary import committed, outcome_of_one_run, outcome_under_attack
@@ -23,19 +25,26 @@ from small_workspace import (
     versions,
 )
 
+from pipelines.deduplicate import check as exact_check
 from pipelines.deduplicate import plan as exact_plan
-from pipelines.deduplicate.check import cluster_faults, label_faults
 from pipelines.deduplicate.plan import DuplicatesPlan
 from pipelines.deduplicate.transform import steps
 from pipelines.near_duplicates import plan as plan_module
-from pipelines.near_duplicates.job import ComparePairs, forget_shingles, near_plan
+from pipelines.near_duplicates.check import EQUATIONS, cluster_faults, label_faults
+from pipelines.near_duplicates.compare import ComparePairs
+from pipelines.near_duplicates.plan import NearPlan
+from pipelines.near_duplicates.texts import forget_shingles
 from pipelines.near_duplicates.transform import (
     CommitCandidates,
-    CommitShingles,
-    CommitStars,
+    CommitClusters,
+    CommitComponents,
+    CommitRequests,
+    CommitTexts,
+    SendAsked,
     SendBands,
+    SendClusters,
     SendCopies,
-    SendRequests,
+    SendPairs,
 )
 from pipelines.run import run_transform
 from pipelines.workspace.jobs import PartKey
@@ -68,12 +77,23 @@ def done(
     return workspace, deduplicate(workspace, documents)
 
 
+def near_plan(plan: DuplicatesPlan) -> NearPlan:
+    assert plan.near is not None
+    return plan.near
+
+
 def faults(workspace: Workspace) -> list[str]:
+    """What the checks find, and equations that do not hold."""
     found = []
     for name in workspace.ledger.generations():
         entries = workspace.ledger.entries(name)
-        found += list(cluster_faults(workspace, name, entries))
+        found += exact_check.cluster_faults(workspace, name, entries)
+        found += cluster_faults(workspace, name, entries)
         found += [fault for entry in entries for fault in label_faults(workspace, entry)]
+        for total, *terms in EQUATIONS.get(name.split("@")[0], ()):
+            for entry in entries:
+                if entry.counts[total] != sum(entry.counts[term] for term in terms):
+                    found.append(f"{name}: {entry.counts}")
     return found
 
 
@@ -125,7 +145,7 @@ def test_finished_search_is_sound_and_forgets_its_sets(
     assert len(stored) > 2
     workspace.ledger.fold(near.shingles)
     for _ in range(2):
-        forget_shingles(workspace, plan)
+        forget_shingles(workspace, near)
         assert not [p for p in workspace.storage.files("clusters") if near.shingles.name in p]
         assert workspace.ledger.entries(near.shingles) == []
     assert faults(workspace) == []
@@ -201,7 +221,7 @@ def test_search_that_was_stopped_anywhere_goes_on_to_the_same(
         names.append(type(transform).__name__)
         run_transform(transform, ())
     assert names == [
-        "FindClusters", "FindCandidates", "StoreShingles", "MapChain", "FindStars",
+        "FindClusters", "FindCandidates", "ListPairs", "StoreTexts", "MapChain", "FindClusters",
         "LabelDuplicates",
     ]  # fmt: skip
     assert committed(workspace.url) == committed(done[0].url)
@@ -218,40 +238,51 @@ def without(done: Workspace, folder: Path, *generations: str) -> Workspace:
     return Workspace.open(str(folder / "w"))
 
 
-def bands(workspace: Workspace, plan: DuplicatesPlan, keys: list[PartKey]) -> list[Any]:
-    copies: dict[int, list[pa.RecordBatch]] = {index: [] for index in range(len(keys))}
-    for partition in range(plan.num_partitions):
-        for index, batch in SendCopies(workspace, plan, keys).process(partition):
-            copies[index].append(batch)
-    partitions = list(range(near_plan(plan).num_partitions))
-    sent: dict[int, list[pa.RecordBatch]] = {partition: [] for partition in partitions}
-    for element in copies.items():
-        for partition, batch in SendBands(workspace, plan, keys, partitions).process(element):
-            sent[partition].append(batch)
-    return list(sent.items())
+Sent = dict[int, list[pa.RecordBatch]]
 
 
-def requests(workspace: Workspace, plan: DuplicatesPlan, keys: list[PartKey]) -> list[Any]:
-    sent: dict[int, list[pa.RecordBatch]] = {index: [] for index in range(len(keys))}
-    for partition in range(near_plan(plan).num_partitions):
-        for index, batch in SendRequests(workspace, plan, keys).process(partition):
-            sent[index].append(batch)
-    return list(sent.items())
+def sent(numbers: int, dofn: beam.DoFn, elements: Iterable[Any]) -> list[tuple[int, Any]]:
+    """What a DoFn sends, grouped."""
+    found: Sent = {number: [] for number in range(numbers)}
+    for element in elements:
+        for number, batch in dofn.process(element):
+            found[number].append(batch)
+    return list(found.items())
+
+
+def given_to_jobs(workspace: Workspace, near: NearPlan, keys: list[PartKey]) -> list[list[Any]]:
+    """What each job that commits is given, from a workspace in which all is done."""
+    exact, partitions = range(near.num_text_partitions), list(range(near.num_partitions))
+    copies = sent(len(keys), SendCopies(workspace, near, keys), exact)
+    bands = SendBands(workspace, near, keys, partitions, False)
+    asked = SendAsked(workspace, near, keys, keys)
+    clusters = SendClusters(workspace, near, list(exact))
+    return [
+        copies,
+        sent(len(partitions), bands, copies),
+        sent(len(keys), SendPairs(workspace, near, keys), partitions),
+        sent(len(keys), asked, range(len(keys) + len(exact))),
+        list(keys),
+        [0],
+        sent(len(exact), clusters, [0]),
+    ]
 
 
 def test_every_job_under_attack_gives_the_same(
     done: tuple[Workspace, DuplicatesPlan], documents: Documents, tmp_path: Path
 ) -> None:
-    plan, keys = done[1], sorted(documents)
-    given = [bands(done[0], plan, keys), requests(done[0], plan, keys), keys, [0]]
-    workspace = without(done[0], tmp_path, *(g.name for g in near_plan(plan).generations))
-    compare = RunPart(workspace, dict.fromkeys(plan.sources, ComparePairs(plan)), LIMITS)
+    keys, near = sorted(documents), near_plan(done[1])
+    given = given_to_jobs(done[0], near, keys)
+    workspace = without(done[0], tmp_path, *(made.name for made in near.generations))
     chain = OneAfterTheOther(
         [
-            CommitCandidates(workspace, plan),
-            CommitShingles(workspace, plan, keys),
-            compare,
-            CommitStars(workspace, plan),
+            SendBands(workspace, near, keys, list(range(near.num_partitions)), False),
+            CommitCandidates(workspace, near, LIMITS),
+            CommitRequests(workspace, near, keys, ()),
+            CommitTexts(workspace, near, keys, LIMITS),
+            RunPart(workspace, dict.fromkeys(near.sources, ComparePairs(near)), LIMITS),
+            CommitComponents(workspace, near),
+            CommitClusters(workspace, near),
         ]
     )
     elements = [(number, element) for number, some in enumerate(given) for element in some]
@@ -282,5 +313,6 @@ def test_search_among_texts_without_candidates_needs_no_sets(tmp_path: Path) -> 
     workspace = signed_workspace(tmp_path / "w", documents)
     plan = deduplicate(workspace, documents)
     assert labels(workspace, plan) == expected_labels(documents)
-    assert workspace.ledger.entries(near_plan(plan).shingles) == []
+    stored = workspace.ledger.entries(near_plan(plan).shingles)
+    assert [entry.files for entry in stored] == [(), ()]
     assert faults(workspace) == []

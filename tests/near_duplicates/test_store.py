@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from annotators.text.shingles import shingle_sets
-from pipelines.near_duplicates.job import compare
+from pipelines.near_duplicates.compare import compare
 from pipelines.near_duplicates.near import places_of
 from pipelines.near_duplicates.store import ShingleStore, texts_at, write_sets
 from pipelines.workspace.ledger import FileRef
@@ -23,14 +23,33 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path))
 
 
+def documents(storage: Storage) -> FileRef:
+    """A part with two texts in a row group."""
+    schema = pa.schema([("text", pa.large_string())])
+    with PartFile(storage, schema) as file:
+        for start in range(0, 8, 2):
+            texts = pa.array(TEXTS[start : start + 2], pa.large_string())
+            file.write(pa.record_batch([texts], schema=schema))
+        return file.publish("documents", "documents", 0)
+
+
+@pytest.fixture(autouse=True)
+def small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.workspace.parts._ROW_GROUP_BYTES", 100)
+
+
 def stored(storage: Storage, rows: list[int], part: int) -> FileRef:
-    texts = [pa.array([TEXTS[row] for row in rows[i : i + 2]], pa.large_string())
-             for i in range(0, len(rows), 2)]  # fmt: skip
-    ref, sizes = write_sets(
-        storage, iter(texts), np.array(rows), len(TEXTS), folder="sets", part=part
+    ref = write_sets(
+        storage,
+        documents(storage),
+        np.array(rows),
+        len(TEXTS),
+        folder="sets",
+        part=part,
+        num_threads=1 + part % 2,
     )
-    assert sizes.tolist() == [len(TEXTS[row].split()) - 4 for row in rows]
-    assert (ref.rows, ref.bytes) == (len(TEXTS), 8 * (int(sizes.sum()) + len(TEXTS) + 1))
+    num_shingles = sum(len(TEXTS[row].split()) - 4 for row in rows)
+    assert (ref.rows, ref.bytes) == (len(TEXTS), 8 * (num_shingles + len(TEXTS) + 1))
     assert ref.bytes == storage.size(ref.path)
     return ref
 
@@ -59,25 +78,39 @@ def test_compare_in_small_chunks_gives_the_same(
     lower, higher = places_of(0, 0, rows // 8), places_of(0, 1, rows % 8)
     whole = compare(store, lower, higher)
     assert whole.reshape(8, 8).tolist() == np.eye(8).tolist()
-    monkeypatch.setattr("pipelines.near_duplicates.job._SETS_BYTES", 1000)
-    assert compare(store, lower, higher).tolist() == whole.tolist()
+    monkeypatch.setattr("pipelines.near_duplicates.compare._BLOCK_BYTES", 1000)
+    monkeypatch.setattr("pipelines.near_duplicates.compare._STREAM_BYTES", 500)
+    monkeypatch.setattr("pipelines.near_duplicates.compare._PAIRS", 3)
+    assert compare(store, lower, higher, num_threads=3).tolist() == whole.tolist()
 
 
-def test_texts_at_rows_of_several_row_groups(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.workspace.parts._ROW_GROUP_BYTES", 100)
-    schema = pa.schema([("text", pa.large_string())])
-    with PartFile(storage, schema) as file:
-        for start in range(0, 8, 2):
-            file.write(
-                pa.record_batch(
-                    [pa.array(TEXTS[start : start + 2], pa.large_string())], schema=schema
-                )
-            )
-        ref = file.publish("documents", "documents", 0)
+def test_texts_at_rows_of_several_row_groups(storage: Storage) -> None:
+    ref = documents(storage)
     for rows in ([0, 7], [2, 3], [1, 4, 5, 6], []):
         found = [
             text for batch in texts_at(storage, ref, np.array(rows, np.int64)) for text in batch
         ]
         assert [text.as_py() for text in found] == [TEXTS[row] for row in rows]
+
+
+def test_store_that_was_cut_off_is_refused(storage: Storage, tmp_path: Path) -> None:
+    ref = stored(storage, [0, 1, 2], part=0)
+    path = tmp_path / ref.path
+    path.write_bytes(path.read_bytes()[:-8])
+    store = ShingleStore(storage, ["a"], {("a", 0): ref})
+    with pytest.raises(OSError, match="ends before byte"):
+        store.bounds(places_of(0, 0, np.array([7])))
+
+
+def test_store_on_another_file_system_gives_the_same(storage: Storage) -> None:
+    ref = stored(storage, [0, 3, 4, 7], part=0)
+    remote = Storage("memory://near-duplicates-store")
+    with remote.fs.open(remote.path(ref.path), "wb") as file:
+        file.write(storage.read(ref.path))
+    places = places_of(0, 0, np.array([0, 4, 7]))
+    found = []
+    for one in (storage, remote):
+        store = ShingleStore(one, ["a"], {("a", 0): ref})
+        found.append(store.read(places, *store.bounds(places)))
+    assert found[0].hashes.tolist() == found[1].hashes.tolist()
+    assert found[0].offsets.tolist() == found[1].offsets.tolist()

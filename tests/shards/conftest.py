@@ -1,6 +1,7 @@
 """One small run, on which tests write shards of every kind without Beam."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pipelines.shards.job import ShardsJob
 from pipelines.shards.writing import write_shards
 from pipelines.workspace.children import Children, Limits
 from pipelines.workspace.workspace import Workspace
+
+sys.path.append(str(Path(__file__).parents[1] / "mix"))  # label_workspace, for cut_workspace
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,11 @@ import yaml
 from small_corpus import run_small, write_corpus
 from tokenizers import Tokenizer
 
+from mixtures.spec import Stage
 from pipelines.driver import RunResult
+from pipelines.mix.cut_spans import spans_of
 from pipelines.shards.check import shard_faults
-from pipelines.shards.redaction import CUTS, cuts_of, encode_cut, spans_by_kind
+from pipelines.shards.redaction import CUTS, cuts_of, encode_cut
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
 from token_shards.indexed_dataset import read_index
@@ -50,6 +52,10 @@ def labels(spans: list[list[tuple[str, int, int]] | None]) -> pa.Table:
     ]
     ids = pa.array([bytes([row]) * 16 for row in range(len(spans))], pa.binary(16))
     return pa.table({"id": ids, "pii": pa.array(rows, pa.list_(pa.struct(fields)))})
+
+
+def redacting(*kinds: str) -> Stage:
+    return Stage(name="s", sequence_length=64, tokens="max", redact=kinds)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +109,7 @@ def test_counts_balance_and_say_what_was_cut(done: RunResult, corpus: Path) -> N
         "cut_tokens": 2 * (cut - secret),
         "draws": 4,
         "documents": 2,
+        "emptied": 0,
         "pieces": 4,
     }
     assert entry_of(done, "cut").detail["redacted"] == {"email": 4}
@@ -139,26 +146,26 @@ def test_other_redaction_is_another_generation_of_shards_over_the_same_labels(
 
 def test_cuts_are_the_spans_of_the_chosen_kinds() -> None:
     table = labels([[("email", 0, 3), ("ip", 5, 9)], [], [("phone", 1, 2), ("email", 4, 6)]])
-    cuts = cuts_of(table, ["email", "ip"])
+    spans = spans_of(redacting("email", "ip"), table)
+    cuts = cuts_of(spans)
     assert cuts.type == CUTS
     assert [[tuple(cut.values()) for cut in row] for row in cuts.to_pylist()] == [
         [(0, 3, "<email>"), (5, 9, "<ip>")],
         [],
         [(4, 6, "<email>")],
     ]
-    spans = spans_by_kind(cuts, ["email", "ip"])
-    assert {kind: found.tolist() for kind, found in spans.items()} == {
+    assert {kind: found.tolist() for kind, found in spans.by_kind().items()} == {
         "email": [1, 0, 1],
         "ip": [1, 0, 0],
     }
-    assert cuts_of(labels([[], []]), ["email"]).to_pylist() == [[], []]
+    assert cuts_of(spans_of(redacting("email"), labels([[], []]))).to_pylist() == [[], []]
 
 
 def test_document_without_labels_is_not_written_uncut() -> None:
-    with pytest.raises(ValueError, match=r"document (01){16} is drawn.*`pii is not null` to"):
-        cuts_of(labels([[], None]), ["email"])
-    with pytest.raises(ValueError, match="redacts email and its plan pins no labels 'pii'"):
-        cuts_of(labels([[]]).drop_columns(["pii"]), ["email"])
+    with pytest.raises(ValueError, match=r"document (01){16} is to be drawn.*`pii is not null` to"):
+        spans_of(redacting("email"), labels([[], None]))
+    with pytest.raises(ValueError, match="redacts or cuts email, and the labels have no column"):
+        spans_of(redacting("email"), labels([[]]).drop_columns(["pii"]))
 
 
 def test_stage_that_redacts_without_labels_stops(corpus: Path, tmp_path: Path) -> None:
@@ -175,9 +182,11 @@ def test_tokens_of_cut_texts_stand_where_the_texts_stood(corpus: Path) -> None:
     texts: pa.LargeStringArray = pa.array(["a", SECRET, "", "b"], pa.large_string())
     start = len("Écrire à ".encode())
     spans = [[], [("email", start, start + len("ann.lee@uni-köln.de".encode()))], [], []]
-    batch, uncut = encode_cut(tokenizer, texts, cuts_of(labels(spans), ["email"]))
+    cuts = cuts_of(spans_of(redacting("email"), labels(spans)))
+    batch, uncut, is_emptied = encode_cut(tokenizer, texts, cuts)
     wanted = ["a", SECRET.replace("ann.lee@uni-köln.de", "<email>"), "", "b"]
     expected = tokenizer.encode(pa.array(wanted, pa.large_string()))
     assert batch.ids.tolist() == expected.ids.tolist()
     assert batch.offsets.tolist() == expected.offsets.tolist()
     assert uncut.tolist() == tokenizer.count(texts).tolist()
+    assert is_emptied.tolist() == [False] * 4  # the third was empty before

@@ -1,0 +1,197 @@
+"""JSONL and Parquet in blocks: what the worker reads and children turn into documents.
+
+A block is cut where it costs nothing: at the last newline of some megabytes, or at a batch of rows.
+What cannot be cut so (the end of a packed file, a broken frame, a line beyond the limit, a row
+group that cannot be decoded) is read record by record, by the readers of `tables`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.extract.frames import FrameStream
+from pipelines.extract.inputs import InputRange, ReadSettings, open_input
+from pipelines.extract.packing import codec_of
+from pipelines.extract.rows import TRANSIENT, Record, unreadable
+from pipelines.extract.tables import (
+    BAD_DATA,
+    BATCH_ROWS,
+    Lines,
+    columns_read,
+    lost_rows,
+    read_jsonl,
+    read_parquet,
+    record_of_line,
+)
+
+_BLOCK_BYTES: Final = 2 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LineBlock:
+    """Whole lines of a JSONL file."""
+
+    offset: int
+    """Byte at which the first begins, among the unpacked bytes."""
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """Byte behind the last."""
+        return self.offset + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class RowBlock:
+    """Rows of a Parquet file."""
+
+    offset: int
+    """Number of the first."""
+    num_rows: int
+    stream: bytes
+    """The rows, an Arrow stream."""
+    types: Mapping[str, str]
+    """Column -> type, of all columns of the file."""
+
+    @property
+    def end(self) -> int:
+        """Number behind the last."""
+        return self.offset + self.num_rows
+
+
+Block = LineBlock | RowBlock | Record
+
+
+def read_blocks(input_range: InputRange, settings: ReadSettings) -> Iterator[Block]:
+    """Reads a range of a JSONL or Parquet file.
+
+    Yields:
+        Blocks and single records, in the order of the file. A file that cannot be opened, or be
+        read further, ends with a reject that says so.
+
+    Raises:
+        ValueError: A range of a packed JSONL file is asked for, or the URL is wrong.
+        ConnectionError, TimeoutError: The storage did not answer; the file may be whole.
+    """
+    blocks = _line_blocks if input_range.format == "jsonl" else _row_blocks
+    offset = input_range.start
+    try:
+        for block in blocks(input_range, settings):
+            offset = block.end if not isinstance(block, Record) else block.offset + block.length
+            yield block
+    except TRANSIENT:
+        raise
+    except OSError as error:
+        yield unreadable(input_range.file, offset, error)
+
+
+def _line_blocks(input_range: InputRange, settings: ReadSettings) -> Iterator[Block]:
+    with open_input(input_range.url, settings) as file:
+        codec = codec_of(file.read(8))
+        is_range = input_range.start > 0 or input_range.end is not None
+        if codec is not None and is_range:
+            yield from read_jsonl(input_range, settings)  # which says why it cannot
+            return
+        end = input_range.end
+        stream = FrameStream(file, codec, max(0, input_range.start - 1))
+        lines = Lines(stream, settings.max_record_bytes)
+        if input_range.start > 0:
+            lines.pass_line()
+        rest = lines.read(end)  # goes on where the stream is
+        while True:
+            if block := _next_block(stream, end):
+                yield block
+            elif line := next(rest, None):
+                yield record_of_line(line, input_range.file, settings)
+            else:
+                return
+
+
+def _next_block(stream: FrameStream, end: int | None) -> LineBlock | None:
+    """The lines that end within the next megabytes and before `end`, if any do.
+
+    Where a broken frame is near, none: what stands before it is not known to be whole.
+    """
+    offset = stream.position
+    wanted = stream.available(_BLOCK_BYTES if end is None else min(_BLOCK_BYTES, end - offset))
+    if wanted <= 0 or stream.damage is not None:
+        return None
+    data = stream.peek(wanted)
+    data = data[: data.rfind(b"\n") + 1]
+    stream.skip(len(data))
+    return LineBlock(offset, data) if data else None
+
+
+def _row_blocks(input_range: InputRange, settings: ReadSettings) -> Iterator[Block]:
+    with open_input(input_range.url, settings) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            types = {field.name: field.type for field in parquet.schema_arrow}
+        except BAD_DATA:
+            yield from read_parquet(input_range, settings)  # which says why it cannot
+            return
+        row = 0
+        for group in range(parquet.num_row_groups):
+            num_rows = parquet.metadata.row_group(group).num_rows
+            first, row = row, row + num_rows
+            if row > input_range.start and (input_range.end is None or first < input_range.end):
+                yield from _rows_of_group(parquet, group, types, first, input_range, settings)
+
+
+def _rows_of_group(
+    parquet: pq.ParquetFile,
+    group: int,
+    types: Mapping[str, pa.DataType],
+    first: int,
+    input_range: InputRange,
+    settings: ReadSettings,
+) -> Iterator[Block]:
+    columns = columns_read(types, settings)
+    last = first + parquet.metadata.row_group(group).num_rows
+    end = last if input_range.end is None else min(last, input_range.end)
+    waiting = _Rows({name: str(kind) for name, kind in types.items()})
+    row = first
+    try:
+        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
+            skipped = min(batch.num_rows, max(0, input_range.start - row))
+            waiting.add(row + skipped, batch.slice(skipped, max(0, end - row - skipped)))
+            row += batch.num_rows
+            if waiting.num_bytes >= _BLOCK_BYTES:
+                yield waiting.take()
+    except BAD_DATA as error:
+        if waiting.batches:
+            yield waiting.take()
+        yield from lost_rows(input_range.file, max(row, input_range.start), end, error)
+        return
+    if waiting.batches:
+        yield waiting.take()
+
+
+class _Rows:
+    """Batches of rows that follow each other."""
+
+    def __init__(self, types: Mapping[str, str]) -> None:
+        self.batches: list[pa.RecordBatch] = []
+        self.num_bytes = 0
+        self._first = 0
+        self._types = types
+
+    def add(self, first: int, batch: pa.RecordBatch) -> None:
+        """Appends rows, the first of which has a number."""
+        if batch.num_rows:
+            self._first = self._first if self.batches else first
+            self.batches.append(batch)
+            self.num_bytes += batch.nbytes
+
+    def take(self) -> RowBlock:
+        """All rows, which are gone then."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.batches[0].schema) as writer:
+            for batch in self.batches:
+                writer.write_batch(batch)
+        num_rows = sum(batch.num_rows for batch in self.batches)
+        self.batches, self.num_bytes = [], 0
+        return RowBlock(self._first, num_rows, sink.getvalue().to_pybytes(), self._types)

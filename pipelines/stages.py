@@ -1,0 +1,219 @@
+"""The stages of a run: each a chain of jobs over the parts of a workspace, in one Beam pipeline.
+
+A stage asks the ledger what is missing, makes that, and folds the ledger of what it made. With
+nothing missing it imports neither Beam nor a model. Which stages there are, and what goes from one
+to the next, the driver says; commands that need only some of them (`deduplicate`, `decontaminate`)
+call those.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from mixtures.budgets import TokenBudget
+from pipelines.annotate.job import AnnotateJob
+from pipelines.config import CrawlConfig, SourceConfig
+from pipelines.deduplicate.plan import DuplicatesPlan
+from pipelines.extract.job import ExtractJob
+from pipelines.extract.sources import list_source
+from pipelines.progress import Progress
+from pipelines.workspace.children import Limits
+from pipelines.workspace.fingerprints import Generation, canonical_json
+from pipelines.workspace.inventory import Inventory, InventoryError, Listed
+from pipelines.workspace.jobs import PartJob, PartKey, pending_keys
+from pipelines.workspace.passes import pending_parts
+from pipelines.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.repeats.plan import RepeatsPlan
+
+_BEAM: Final = "pipelines.run"  # is the first to import Beam, so that it can silence it
+_REPEATS_TITLES: Final = {"boilerplate": "Find boilerplate", "repeats": "Find repeated passages"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Where and how to run; nothing of it changes a result, but the token budget."""
+
+    workspace: str
+    limits: Limits
+    beam_args: tuple[str, ...] = ()
+    tokens: TokenBudget | None = None
+    """Budget of every stage, in place of that in the mixtures."""
+    connect: Mapping[str, str] = field(default_factory=dict)
+    """Host of a crawl -> `address:port` that serves it."""
+    shuffle_memory_bytes: int = 1 << 30
+    """What a shuffle may take at a time; more data goes in several passes."""
+
+
+class Stages:
+    """The stages of one run, sharing workspace, options and progress."""
+
+    def __init__(self, workspace: Workspace, options: RunOptions, progress: Progress) -> None:
+        self.workspace, self.options, self.progress = workspace, options, progress
+        self.parts_done = 0
+        """Parts, partitions and shards that were made; 0 when all was there."""
+        self.crawls: dict[str, str] = {}
+        """Source -> `crawl@fp`."""
+        self.gone: dict[str, set[str]] = {}
+        """Source -> numbered files that are no longer there."""
+
+    def number(self, source: SourceConfig, part_bytes: int) -> list[int]:
+        """Numbers the files of a source; gives all its parts."""
+        name = source.name
+        inventory = Inventory(self.workspace.storage, name)
+        if source.crawl is None:
+            listed = list_source(source, part_bytes)
+            refuse_own_files(self.workspace, name, listed)
+            chosen = source.model_dump(include={"path", "format", "include", "exclude"})
+        else:
+            listed = self.crawl(name, source.crawl)
+            chosen = {"crawl": self.crawls[name]}
+        inventory.extend(listed, part_bytes, canonical_json(chosen))
+        self.gone[name] = set(inventory.missing(listed))
+        if self.gone[name]:
+            self.progress.say(
+                f"note: {len(self.gone[name])} files of source {name} are no longer there (first: "
+                f"{min(self.gone[name])}); what was extracted from them stays"
+            )
+        return inventory.parts()
+
+    def crawl(self, name: str, settings: CrawlConfig) -> list[Listed]:
+        """Crawls a source to its end, or on from where it was; gives its archives."""
+        from pipelines.crawl.job import CrawlJob, crawled_files
+
+        job = CrawlJob(name, settings, dict(self.options.connect))
+        self.crawls[name] = job.generation.name
+        while keys := job.next_round(self.workspace):
+            pending = pending_keys(self.workspace, {name: job}, keys)
+            self.map(f"Crawl {name}", {"crawl": "pages"}, [{name: job}], pending)
+        return crawled_files(self.workspace, job)
+
+    def per_part(
+        self,
+        extract: Mapping[str, ExtractJob],
+        annotate: Mapping[str, AnnotateJob],
+        keys: list[PartKey],
+        *,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Extracts and annotates, fused: labels are made while a part's text is warm.
+
+        Args:
+            extract: The job of each source.
+            annotate: Likewise.
+            keys: All parts.
+            before: Called where there is work, before it begins.
+        """
+        unread = pending_keys(self.workspace, extract, keys)
+        self._refuse_gone(unread)
+        pending = sorted({*unread, *pending_keys(self.workspace, annotate, keys)})
+        if pending:
+            before()
+        meters = {"extract": "extracted", "annotate": "annotated"}
+        self.map("Extract and annotate", meters, [extract, annotate], pending)
+
+    def deduplicate(self, plan: DuplicatesPlan, keys: list[PartKey]) -> None:
+        """Labels what equals or resembles something else, over all sources."""
+        self._declare(plan.generations)
+        pending = self._pending(plan.label_sets.values(), keys)
+        if pending:
+            importlib.import_module(_BEAM)
+            from pipelines.deduplicate.transform import steps
+
+            options = self.options
+            made = steps(self.workspace, plan, keys, options.limits, options.shuffle_memory_bytes)
+            meters = {"deduplicate": "documents"}
+            self.run("Find duplicates", meters, made, len(pending))
+            for generation in (plan.clusters, *plan.label_sets.values()):
+                self.workspace.ledger.fold(generation)
+        if plan.near is not None:
+            from pipelines.near_duplicates.texts import forget_shingles
+
+            forget_shingles(self.workspace, plan.near)
+
+    def repeats(self, plan: "RepeatsPlan", keys: list[PartKey]) -> None:
+        """Labels lines, paragraphs or passages that stand in several documents."""
+        self._declare(plan.generations)
+        pending = self._pending([plan.labels], keys)
+        if pending:
+            importlib.import_module(_BEAM)
+            from pipelines.repeats.transform import steps
+
+            options = self.options
+            made = steps(self.workspace, plan, keys, options.limits, options.shuffle_memory_bytes)
+            title = _REPEATS_TITLES[plan.level]
+            self.run(title, {plan.level: "documents"}, made, len(pending))
+            self.workspace.ledger.fold(plan.labels)
+
+    def map(
+        self,
+        title: str,
+        meters: Mapping[str, str],
+        chain: Sequence[Mapping[str, PartJob]],
+        pending: list[PartKey],
+    ) -> None:
+        """Runs the jobs of a chain over the pending parts in one pipeline."""
+        if not pending:
+            return
+        made = [g for jobs in chain for job in jobs.values() for g in job.generations]
+        generations = {generation.name: generation for generation in made}.values()
+        self._declare(generations)
+        importlib.import_module(_BEAM)
+        from pipelines.workspace.transform import MapChain
+
+        transform = MapChain(self.workspace, chain, pending, self.options.limits)
+        self.run(title, meters, [transform], len(pending))
+        places = {(key.source, key.part) for key in pending}
+        for generation in generations:
+            self.workspace.ledger.fold(generation, places)
+
+    def run(
+        self,
+        title: str,
+        meters: Mapping[str, str],
+        transforms: Iterable[Any],
+        parts: int,
+    ) -> None:
+        """Runs pipelines one after the other; each is asked for when those before it are done."""
+        from pipelines.run import run_transform
+
+        with self.progress.stage(title, parts=parts, meters=meters):
+            for transform in transforms:
+                run_transform(transform, self.options.beam_args)
+        self.parts_done += parts
+
+    def _refuse_gone(self, unread: Sequence[PartKey]) -> None:
+        for key in unread:
+            spans = Inventory(self.workspace.storage, key.source).part(key.part)
+            lost = sorted({span.file for span in spans} & self.gone.get(key.source, set()))
+            if lost:
+                raise InventoryError(
+                    f"source {key.source}: part {key.part} is to be extracted, and {lost[0]} of it "
+                    "is no longer there; put it back, or give the source another name"
+                )
+
+    def _declare(self, generations: Iterable[Generation]) -> None:
+        for generation in generations:
+            self.workspace.ledger.declare(generation)
+
+    def _pending(self, labels: Iterable[Generation], keys: list[PartKey]) -> list[PartKey]:
+        """The parts that one of some labels sets lacks."""
+        found = {k for made in labels for k in pending_parts(self.workspace, made, keys)}
+        return sorted(found)
+
+
+def refuse_own_files(workspace: Workspace, source: str, listed: Sequence[Listed]) -> None:
+    """Refuses a source that holds the workspace: a run would read what it writes.
+
+    Raises:
+        InventoryError: A listed file stands in the workspace.
+    """
+    root = workspace.storage.path("").rstrip("/") + "/"
+    for item in listed:
+        if item.url.split("://")[-1].startswith(root.split("://")[-1]):
+            raise InventoryError(
+                f"source {source} holds the workspace itself ({item.file}); name another folder "
+                "with --workspace, or a narrower path for the source"
+            )
