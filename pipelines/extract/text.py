@@ -15,6 +15,7 @@ from pipelines.extract.rows import replace_surrogates
 _BLANKS: Final = " \t\u00a0\u3000"
 _LINE_BLANKS: Final = frozenset(_BLANKS)
 _BEFORE_LINE_END: Final = tuple(f"{blank}\n" for blank in _BLANKS)
+_BEFORE_ASCII_LINE_END: Final = tuple(pair for pair in _BEFORE_LINE_END if pair.isascii())
 # A text of which more than this share cannot be decoded is not a text in any charset we know.
 _MAX_UNDECODABLE: Final = 0.05
 _UNDECODABLE: Final = re.compile("[\ufffd\x80-\x84\x86-\x9f]")
@@ -26,7 +27,8 @@ def tidy(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     # Most texts have no blank before a line end, and looking costs a fifth of splitting.
-    if text[-1:] in _LINE_BLANKS or any(blank in text for blank in _BEFORE_LINE_END):
+    pairs = _BEFORE_ASCII_LINE_END if text.isascii() else _BEFORE_LINE_END
+    if text[-1:] in _LINE_BLANKS or any(pair in text for pair in pairs):
         text = "\n".join([line.rstrip(_BLANKS) for line in text.split("\n")])
     return text.strip("\n")
 
