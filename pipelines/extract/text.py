@@ -14,8 +14,6 @@ from pipelines.extract.rows import replace_surrogates
 
 _BLANKS: Final = " \t\u00a0\u3000"
 _LINE_BLANKS: Final = frozenset(_BLANKS)
-_BEFORE_LINE_END: Final = tuple(f"{blank}\n" for blank in _BLANKS)
-_BEFORE_ASCII_LINE_END: Final = tuple(pair for pair in _BEFORE_LINE_END if pair.isascii())
 # A text of which more than this share cannot be decoded is not a text in any charset we know.
 _MAX_UNDECODABLE: Final = 0.05
 _UNDECODABLE: Final = re.compile("[\ufffd\x80-\x84\x86-\x9f]")
@@ -23,13 +21,15 @@ _UNDECODABLE: Final = re.compile("[\ufffd\x80-\x84\x86-\x9f]")
 
 def tidy(text: str) -> str:
     """The text as it is kept."""
-    text = replace_surrogates(text).replace("\x00", "")
+    text = replace_surrogates(text)
+    if "\x00" in text:
+        text = text.replace("\x00", "")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    # Most texts have no blank before a line end, and looking costs a fifth of splitting.
-    pairs = _BEFORE_ASCII_LINE_END if text.isascii() else _BEFORE_LINE_END
-    if text[-1:] in _LINE_BLANKS or any(pair in text for pair in pairs):
-        text = "\n".join([line.rstrip(_BLANKS) for line in text.split("\n")])
+    lines = text.split("\n")
+    # Most texts have no blank before a line end, and need not be joined again.
+    if any(line[-1:] in _LINE_BLANKS for line in lines):
+        text = "\n".join([line.rstrip(_BLANKS) for line in lines])
     return text.strip("\n")
 
 
