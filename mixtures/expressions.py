@@ -68,6 +68,15 @@ apply the first is named."""
 _ROW: Final = "__row"
 _ONE_ROW: Final = "__one_row"
 _NO_SUCH_CAST: Final = "Unimplemented type for cast"
+# Column -> the level of duplicates whose labels have it; `duplicates` itself is always made.
+_LEVEL_OF: Final = {
+    **{
+        f"{level}_{what}": level
+        for level in ("bytes", "text", "url")
+        for what in ("cluster", "cluster_size", "role")
+    },
+    **{name: level for level in ("boilerplate", "repeats") for name in (level, f"{level}_share")},
+}
 _NUMERIC: Final = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*")
 
 
@@ -76,8 +85,7 @@ class Selection:
     """What one stage makes of each row of a labels table, in the order of the rows."""
 
     group: pa.DictionaryArray
-    """dictionary<int32, string>[n]: group of the document; empty where the stage has no group_by.
-    """
+    """dictionary<int32, string>[n]: group of the document; empty without group_by."""
 
     bucket: npt.NDArray[np.int16]
     """int16[n]: position in `length_buckets` (0 without any), NO_BUCKET where none takes it."""
@@ -375,7 +383,7 @@ def _check(
         if name.lower() not in known:
             raise MixtureError(
                 f"found unknown column {name!r}; {nearest(name, names)}"
-                f"allowed: {listed(names)}; name one of these, or run the annotator that gives it"
+                f"allowed: {listed(names)}; {_where_from(name)}"
             )
     try:
         # duckdb itself refuses aggregates and windows inside WHERE.
@@ -391,6 +399,14 @@ def _check(
     _check_casts(connection, expression)
     if key == "weight" and not columns_named(tree, names):
         _check_constant(connection, expression)
+
+
+def _where_from(name: str) -> str:
+    """How to come by a column that is not there."""
+    level = _LEVEL_OF.get(name.lower())
+    if level is None:
+        return "name one of these, or run the annotator that gives it"
+    return f"add {level} to duplicates.levels in corpus.yaml, which gives {name}, or name another"
 
 
 def _check_type(key: str, expression: str, found: str) -> None:
@@ -480,4 +496,4 @@ def _bucket(stage: Stage, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int16
 
 
 def _first_line(error: duckdb.Error) -> str:
-    return re.split(r"\n", str(error), maxsplit=1)[0]
+    return str(error).partition("\n")[0]

@@ -383,6 +383,15 @@ _MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
 """Place of a mapping in corpus.yaml -> what it is read as."""
 
 
+_BOUNDS: Final = {
+    "greater_than": ("gt", "numbers above {}"),
+    "greater_than_equal": ("ge", "numbers of at least {}"),
+    "less_than": ("lt", "numbers below {}"),
+    "less_than_equal": ("le", "numbers of at most {}"),
+}
+"""Type of an error -> name of its bound, and what it allows."""
+
+
 def _causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """Without what only follows from another: a list is "too short" when an item is refused."""
     places = [error["loc"] for error in errors]
@@ -412,6 +421,19 @@ def _complaint(error: ErrorDetails) -> str:
         )
     if error["type"] == "missing":
         return f"{path}: missing; add this key"
-    allowed = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
-    allowed = allowed.replace("valid tuple", "list")
-    return f"{path or 'sources'}: found {error['input']!r}; allowed: {allowed}; change this value"
+    return f"{path or 'sources'}: found {error['input']!r}; {allowed_of(error)}; change this value"
+
+
+def allowed_of(error: ErrorDetails) -> str:
+    """What is allowed in place of a refused value, in words that end an error text."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return f"allowed: {context['error']}"
+    if kind == "literal_error":
+        expected = str(context["expected"])
+        near = nearest(str(error["input"]), re.findall(r"'([^']*)'", expected))
+        return f"{near}allowed: {expected}"
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"allowed: {words.format(context[name])}"
+    return "allowed: " + error["msg"].replace("valid tuple", "list")

@@ -5,6 +5,7 @@ missing, and a run with nothing missing imports neither Beam nor a model. Every 
 of deduplication, the solve of a mixture) ends a Beam pipeline.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from mixtures.spec import Mixture, check_cuts, load_mixture
 from pipelines.annotate.job import AnnotateJob, labels_schema
 from pipelines.annotate.registry import AnnotatorSpec, specs_of
 from pipelines.config import ConfigError, CorpusConfig
-from pipelines.deduplicate.alarms import Alarms, check_alarms
+from pipelines.deduplicate.alarms import Advice, Alarms, check_alarms
 from pipelines.deduplicate.exact import LABEL_SCHEMAS
 from pipelines.deduplicate.plan import DuplicatesPlan, plan_duplicates
 from pipelines.extract.job import ExtractJob
@@ -46,11 +47,12 @@ from pipelines.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from annotators.contamination.facts import IndexFacts
+
 __all__ = ["RunOptions", "RunResult", "mixture_path", "run_corpus"]
 
 SHIPPED: Final = Path(__file__).parents[1] / "mixtures"
 _DUPLICATES: Final = "duplicates"
-_ALL_FIELDS: Final = "all text fields"
 _REPEATS: Final = ("boilerplate", "repeats")  # levels that label spans
 NO_MODELS: Final = "none is configured, so this run refined, rewrote and synthesized no text"
 
@@ -151,7 +153,8 @@ def _deduplicate(
     limits = Alarms(
         max_removed=alarms.max_removed, max_cluster=alarms.max_cluster, sources=alarms.sources
     )
-    check_alarms(stages.workspace, plan, limits)
+    where = f"--workspace {shlex.quote(stages.workspace.url)}"
+    check_alarms(stages.workspace, plan, limits, Advice(workspace=where))
     return plan
 
 
@@ -409,14 +412,24 @@ def _check_benchmarks(
     for spec in specs:
         if isinstance(spec.annotator, Contamination):
             for facts in spec.annotator.index_facts():
-                fields = "; all its fields that hold text" if facts.roles == _ALL_FIELDS else ""
-                progress.say(
-                    f"benchmark {facts.benchmark} ({facts.kind}{fields}): {facts.indexed} of "
-                    f"{facts.items} items can be found ({facts.too_short} are too short, "
-                    f"{facts.common} too common)"
-                )
-            num_bytes = spec.annotator.index().num_bytes
-            progress.say(f"index of benchmarks: {num_bytes / (1 << 20):,.1f} MiB a process")
+                if facts.indexed < facts.items:
+                    progress.say(_coverage(facts))
+            index = spec.annotator.index()
+            progress.say(
+                f"benchmarks: {len(index.facts):,}, with {sum(f.items for f in index.facts):,} "
+                f"items, of which {sum(f.indexed for f in index.facts):,} can be found; index of "
+                f"{index.num_bytes / (1 << 20):,.1f} MiB a process"
+            )
+
+
+def _coverage(facts: "IndexFacts") -> str:
+    """One line on a benchmark of which some items cannot be found."""
+    return (
+        f"benchmark {facts.benchmark} ({facts.kind}, roles from {facts.roles}): "
+        f"{facts.items:,} items, {facts.indexed:,} covered, {facts.items - facts.indexed:,} not "
+        f"({facts.too_short:,} too short, {facts.common:,} too common), such as "
+        f"{facts.not_covered[0]}"
+    )
 
 
 def mixture_path(name: str) -> Path:

@@ -144,7 +144,8 @@ class Stages:
             options = self.options
             made = steps(self.workspace, plan, keys, options.limits, options.shuffle_memory_bytes)
             title = _REPEATS_TITLES[plan.level]
-            self.run(title, {plan.level: "documents"}, made, len(pending))
+            # Not the level's own meter: there the jobs that collect keys count parts as well.
+            self.run(title, {f"{plan.level}_labels": "documents"}, made, len(pending))
             self.workspace.ledger.fold(plan.labels)
 
     def map(

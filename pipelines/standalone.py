@@ -8,16 +8,19 @@ earlier calls gave to the folder stays in it: a further call adds its files, and
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.annotate.job import AnnotateJob
 from pipelines.annotate.registry import AnnotatorSpec
 from pipelines.config import ExtractConfig, SourceConfig
+from pipelines.extract.inputs import InputRange, ReadSettings
 from pipelines.extract.job import ExtractJob
+from pipelines.extract.records import read_records
 from pipelines.extract.sources import list_source
 from pipelines.progress import Progress
 from pipelines.run_record import RunRecord, read_run_record, write_run_record
@@ -26,6 +29,7 @@ from pipelines.workspace.children import Limits, default_processes
 from pipelines.workspace.fingerprints import Generation, canonical_json
 from pipelines.workspace.inventory import Inventory, Listed
 from pipelines.workspace.jobs import PartKey
+from pipelines.workspace.schema import ASKED
 from pipelines.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 # Of expected text. Less than for a corpus, so that parts of a small input keep all cores busy.
 PART_BYTES: Final = 64 << 20
+# Of one record. More than for a corpus: whoever names a file means the long books in it as well.
+_READ: Final = ExtractConfig(max_record_bytes=512 << 20)
 _FORMATS: Final = ("jsonl", "parquet")
 _NAMED: Final = re.compile(r"([a-z0-9][a-z0-9_.-]*)=(.+)", re.DOTALL)
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9_.-]+")
@@ -60,13 +66,19 @@ class Texts:
     """Source -> its parts."""
     extract: dict[str, Generation]
     annotate: dict[str, tuple[Generation, ...]]
-    num_rejects: int
-    """Records that hold no text; `rejects/` lists them."""
+    rejects: Mapping[str, int]
+    """Reason -> records that gave no document; `rejects/` lists them."""
 
     @property
     def keys(self) -> list[PartKey]:
         """All parts, by source and number."""
         return [PartKey(name, part) for name, parts in self.sources.items() for part in parts]
+
+    @property
+    def rejects_told(self) -> list[str]:
+        """A line that counts the rejected records by reason; none where there are none."""
+        told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.rejects.items()))
+        return [f"rejected, in rejects/: {told}"] if told else []
 
     def sets(self, name: str) -> dict[str, Generation]:
         """Source -> its generation of a labels set."""
@@ -180,10 +192,13 @@ def label_texts(
         text_column: Of the inputs; a source that is known keeps its own.
 
     Raises:
-        ValueError: An input cannot be read, or the folder is of something else.
+        ValueError: An input cannot be read or holds no text, or the folder is of something else.
     """
     workspace = stages.workspace
-    for root in find_inputs(inputs, text_column):
+    roots = find_inputs(inputs, text_column)
+    for root in roots:
+        _refuse_without_text(workspace, root, text_column)
+    for root in roots:
         _number(stages, root, text_column)
     known = {name: _settings(workspace, name) for name in _source_names(workspace)}
     sources = {
@@ -191,7 +206,7 @@ def label_texts(
         for name, settings in known.items()
     }
     parts = {name: Inventory(workspace.storage, name).parts() for name in sources}
-    extract = {name: ExtractJob(source, ExtractConfig()) for name, source in sources.items()}
+    extract = {name: ExtractJob(source, _READ) for name, source in sources.items()}
     annotate = {name: AnnotateJob(job.generation, specs) for name, job in extract.items()}
     keys = [PartKey(name, part) for name, numbers in parts.items() for part in numbers]
     stages.per_part(extract, annotate, keys)
@@ -200,12 +215,15 @@ def label_texts(
         for name, job in extract.items()
         for entry in workspace.ledger.entries(job.generation, name)
     ]
+    rejects: Counter[str] = Counter()
+    for entry in entries:
+        rejects.update(entry.detail["rejects"])
     return Texts(
         workspace=workspace,
         sources=parts,
         extract={name: job.generation for name, job in extract.items()},
         annotate={name: job.generations for name, job in annotate.items()},
-        num_rejects=sum(entry.counts["rejects"] for entry in entries),
+        rejects=rejects,
     )
 
 
@@ -232,6 +250,45 @@ def _settings(workspace: Workspace, name: str) -> dict[str, str]:
     """How a source is read, as it was numbered."""
     settings: dict[str, str] = json.loads(workspace.storage.read(f"inventory/{name}/selection.txt"))
     return settings
+
+
+def _refuse_without_text(workspace: Workspace, root: Root, text_column: str) -> None:
+    """Refuses a new input all of whose records would be rejected, before it is numbered.
+
+    What is numbered stays, so a column that is spelled wrongly would stay too. One record that has
+    a text is enough: no further one is read.
+
+    Raises:
+        ValueError: It has no record, or none with a text.
+    """
+    if Inventory(workspace.storage, root.name).parts():
+        return
+    settings = ReadSettings(text_column=text_column, max_record_bytes=_READ.max_record_bytes)
+    first: dict[str, Any] | None = None
+    count = 0
+    for item in root.files.values():
+        read = read_records(InputRange(url=item.url, file=item.file, format=item.format), settings)
+        for batch in read:
+            if ASKED in batch.column("outcome").to_pylist():
+                return
+            count += batch.num_rows
+            if first is None and batch.num_rows:
+                first = batch.slice(0, 1).to_pylist()[0]
+    if first is None:
+        raise ValueError(
+            f"--input: found no record in {_files(root)} of {root.name!r}; allowed are files with "
+            "one record at least; name others"
+        )
+    raise ValueError(
+        f"--input: found no text in the records of {_files(root)}, {count:,} in all, of "
+        f"{root.name!r}; the first, in {first['file']}: {first['reason']}: {first['message']}; "
+        f"name the column that holds the text with --text-column (now {text_column!r}), or other "
+        "files; nothing was written of this input"
+    )
+
+
+def _files(root: Root) -> str:
+    return "1 file" if len(root.files) == 1 else f"{len(root.files):,} files"
 
 
 def _number(stages: Stages, root: Root, text_column: str) -> None:

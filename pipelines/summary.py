@@ -10,8 +10,8 @@ from rich.table import Table
 
 from mixtures.expressions import ELIGIBLE
 from mixtures.spec import REDACTABLE
+from pipelines.deduplicate.found import duplicates_found
 from pipelines.driver import RunResult
-from pipelines.duplicates_found import duplicates_found
 from pipelines.mix.judge import VALIDATION
 from pipelines.workspace.ledger import Entry
 
@@ -198,6 +198,7 @@ def _print_stages(console: Console, result: RunResult) -> None:
             left_out.add_row(name, _reasons(reasons))
     _show(console, "What came out", table)
     _show(console, "Left out, and why", left_out)
+    _print_emptied(console, result)
     _print_held_out(console, result)
     for plan in result.plans:
         for stage in plan.stages.values():
@@ -206,6 +207,20 @@ def _print_stages(console: Console, result: RunResult) -> None:
                 console.print(
                     f"note: {plan.mixture}/{stage.name} leaves personal data as it is: "
                     f"{', '.join(left)}; its key `redact` cuts it",
+                    highlight=False,
+                )
+
+
+def _print_emptied(console: Console, result: RunResult) -> None:
+    """Draws that the plan counts and the shards do not hold."""
+    for plan in result.plans:
+        for stage in plan.stages:
+            emptied = _stage_counts(result, plan.mixture, stage)["emptied"]
+            if emptied:
+                console.print(
+                    f"note: {plan.mixture}/{stage}: {emptied:,} "
+                    f"{'draw' if emptied == 1 else 'draws'} not written, because cuts leave "
+                    "nothing of the text",
                     highlight=False,
                 )
 

@@ -50,17 +50,17 @@ def test_load_url_is_left_alone(tmp_path: Path) -> None:
         ),
         ({"duplicates": {"levels": ["near", "near"]}}, ["levels has 'near' twice"]),
         ({"duplicates": {"levels": []}}, ["duplicates.levels", "found []"]),
-        ({"duplicates": {"threshold": 0.6}}, ["duplicates.threshold", "0.6", "equal to 0.7"]),
-        ({"duplicates": {"threshold": 1.1}}, ["duplicates.threshold", "1.1", "equal to 1"]),
+        ({"duplicates": {"threshold": 0.6}}, ["duplicates.threshold", "0.6", "at least 0.7"]),
+        ({"duplicates": {"threshold": 1.1}}, ["duplicates.threshold", "1.1", "at most 1"]),
         ({"duplicates": {"treshold": 0.8}}, ["duplicates.treshold", "did you mean 'threshold'"]),
         ({"duplicates": {"min_documents": 1}}, ["duplicates.min_documents", "found 1", "2"]),
         (
             {"duplicates": {"alarms": {"max_removed": 0}}},
-            ["duplicates.alarms.max_removed", "found 0", "greater than 0"],
+            ["duplicates.alarms.max_removed", "found 0", "above 0"],
         ),
         (
             {"duplicates": {"alarms": {"max_cluster": 1.5}}},
-            ["duplicates.alarms.max_cluster", "found 1.5", "less than or equal to 1"],
+            ["duplicates.alarms.max_cluster", "found 1.5", "at most 1"],
         ),
         (
             {"duplicates": {"alarms": {"max_remove": 0.5}}},
@@ -68,7 +68,7 @@ def test_load_url_is_left_alone(tmp_path: Path) -> None:
         ),
         (
             {"duplicates": {"alarms": {"sources": {"a": 2}}}},
-            ["duplicates.alarms.sources.a", "found 2", "less than or equal to 1"],
+            ["duplicates.alarms.sources.a", "found 2", "at most 1"],
         ),
         (
             {"duplicates": {"alarms": {"sources": {"aa": 1.0}}}},

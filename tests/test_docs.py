@@ -53,7 +53,7 @@ def test_command_in_a_document_exists_with_its_options(document: str, line: str)
     if words == ["--help"]:
         return
     assert words[0] in COMMANDS, f"{document}: {line}"
-    names = words[:2] if words[0] in ("train", "evaluate") else words[:1]
+    names = words[:2] if words[0] in ("train", "evaluate", "explain") else words[:1]
     known = help_of(*names)
     for word in words:
         option = word.split("=")[0]

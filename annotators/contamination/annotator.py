@@ -74,7 +74,7 @@ class Contamination:
 
     name: ClassVar[str] = "contamination"
     # The character tables are those of the running Python, and 3.11 to 3.13 differ in them.
-    version: ClassVar[str] = f"2/unicode-{unicodedata.unidata_version}"
+    version: ClassVar[str] = f"3/unicode-{unicodedata.unidata_version}"
     inputs: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[pa.Schema] = pa.schema(
         [

@@ -320,10 +320,15 @@ def _units(
     options = next((part for part in item.parts if part.role == "options"), None)
     if question and options:
         texts[f"{question.field}+{options.field}"] = f"{question.text}\n{options.text}"
-    made, lost = list[_Unit](), 0
+    for piece in (piece for part in item.parts for piece in part.pieces):
+        texts.setdefault(*piece)
+    made, lost, seen = list[_Unit](), 0, set[str]()
     for at in range(int(words.range_offsets[number]), int(words.range_offsets[number + 1])):
         start, end, rule = words.ranges[at].tolist()
         text = texts[index.fields[at]]
+        if index.fields[at] in seen:
+            continue  # one of the options, or all of them with letters, under the name of all
+        seen.add(index.fields[at])
         if not index.findable_ranges[at]:
             lost += 1
         elif len(text) <= _MAX_PLANTED_CHARACTERS:

@@ -5,6 +5,7 @@ document is read, and the figures stand beside the labels.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -43,17 +44,22 @@ class IndexFacts:
     """N-grams that flag nothing."""
     entry_points: int
     """Items that are also found by the name of the function they ask for."""
+    parts_not_covered: int
+    """Options and answers that cannot be found on their own, though their question can: they are
+    short, or all template."""
     not_covered: tuple[str, ...]
     """Up to 5 items that cannot be found, as `id: beginning`."""
 
 
 class ItemState(NamedTuple):
-    """Of every item, `bool[num_items]` each."""
+    """Of every item, `bool[num_items]` each but the last."""
 
     findable: NDArray[np.bool_]
     has_range: NDArray[np.bool_]
     """Something of it is long enough to be compared."""
     is_cut: NDArray[np.bool_]
+    covered: Sequence[AbstractSet[int]]
+    """Numbers of the parts of each item that can be found."""
 
 
 def facts_of(
@@ -88,10 +94,17 @@ def facts_of(
                 cut=int(np.sum(findable & state.is_cut[mine])),
                 common_ngrams=common_ngrams[number] if number < len(common_ngrams) else 0,
                 entry_points=sum(bool(item.entry_point) for item in items),
+                parts_not_covered=sum(map(_parts_not_covered, items, state.covered[mine])),
                 not_covered=tuple(_example(item) for item in lost),
             )
         )
     return tuple(made)
+
+
+def _parts_not_covered(item: "Item", covered: AbstractSet[int]) -> int:
+    if not any(item.parts[number].role == "question" for number in covered):
+        return 0
+    return sum(p.role != "question" and n not in covered for n, p in enumerate(item.parts))
 
 
 def _example(item: "Item") -> str:

@@ -28,13 +28,8 @@ from numpy.typing import NDArray
 from annotators.contamination.entry_points import EntryPoints, index_entry_points
 from annotators.contamination.facts import IndexFacts, ItemState, check_found, facts_of
 from annotators.contamination.items import Benchmark, Item, read_items
-from annotators.contamination.rules import (
-    RULES,
-    Range,
-    RuleNumber,
-    Section,
-    ranges_of,
-)
+from annotators.contamination.layout import LETTERS, SplitItems, lay_out
+from annotators.contamination.rules import RULES, Range, RuleNumber, ranges_of
 from annotators.contamination.tables import Bloom, Table, make_bloom, make_table, mixed
 from annotators.contamination.words import (
     WORD,
@@ -164,7 +159,7 @@ def build_index(benchmarks: Sequence[Benchmark]) -> BenchmarkIndex:
     items = [item for found in read for item in found]
     benchmark_of = np.repeat(np.arange(len(read), dtype=np.int32), [len(found) for found in read])
     kinds = [benchmarks[number].kind for number in benchmark_of.tolist()]
-    words, fields, is_cut = _item_words(items, kinds)
+    words, made, is_cut = _item_words(items, kinds)
     prefixes = _prefixes(words)
     short = _ngrams(words, prefixes, benchmark_of, RULES["text"].ngram_weight)
     long = _ngrams(words, prefixes, benchmark_of, RULES["math"].ngram_weight)
@@ -184,7 +179,10 @@ def build_index(benchmarks: Sequence[Benchmark]) -> BenchmarkIndex:
     findable = np.zeros(len(items), np.bool_)
     findable[words.item_of[words.ranges[findable_ranges, 0]]] = True
     findable[index.entry_points.items] = True
-    state = ItemState(findable, np.diff(words.range_offsets) > 0, is_cut)
+    covered = [set[int]() for _ in items]
+    for number in np.flatnonzero(findable_ranges).tolist():
+        covered[words.item_of[words.ranges[number, 0]]].add(made[number].part)
+    state = ItemState(findable, np.diff(words.range_offsets) > 0, is_cut, covered)
     facts = facts_of(benchmarks, read, state, _common_ngrams(words, benchmark_of, (short, long)))
     check_found(facts, benchmarks)
     return BenchmarkIndex(
@@ -192,7 +190,7 @@ def build_index(benchmarks: Sequence[Benchmark]) -> BenchmarkIndex:
         benchmarks=tuple(benchmark.name for benchmark in benchmarks),
         benchmark_of=benchmark_of,
         ids=tuple(item.id for item in items),
-        fields=fields,
+        fields=tuple(one.field for one in made),
         findable=findable,
         findable_ranges=findable_ranges,
         facts=facts,
@@ -201,41 +199,32 @@ def build_index(benchmarks: Sequence[Benchmark]) -> BenchmarkIndex:
 
 def _item_words(
     items: Sequence[Item], kinds: Sequence[str]
-) -> tuple[ItemWords, tuple[str, ...], NDArray[np.bool_]]:
-    """Splits all items into words; gives also the field of each range, and which items are cut."""
-    texts = pa.array([part.text for item in items for part in item.parts], pa.large_string())
-    hashes, all_weights, ends = _split_texts(utf8_texts(texts))
-    num_parts = np.array([len(item.parts) for item in items], np.int64)
-    bounds = np.concatenate(([0], ends))
-    of_item = np.concatenate(([0], np.cumsum(num_parts)))
-    starts, stops = bounds[of_item[:-1]], bounds[of_item[1:]]
-    is_cut = stops - starts > MAX_ITEM_WORDS
-    kept_stops = np.minimum(stops, starts + MAX_ITEM_WORDS)
-    offsets = np.concatenate(([0], np.cumsum(kept_stops - starts))).astype(np.int32)
-    source = np.concatenate(
-        [np.arange(a, b) for a, b in zip(starts, kept_stops, strict=True)] or [np.zeros(0, int)]
-    ).astype(np.int64)
-    weights = np.concatenate(([0], np.cumsum(all_weights[source])))
-    ranges: list[list[Range]] = []
+) -> tuple[ItemWords, list[Range], NDArray[np.bool_]]:
+    """Splits all items into words; gives also each range, and which items are cut."""
+    pieces = [piece.text for item in items for part in item.parts for piece in part.pieces]
+    texts = pa.array([*pieces, *LETTERS], pa.large_string())
+    hashes, weights, ends = _split_texts(utf8_texts(texts))
+    split = SplitItems(hashes, np.append(0, np.cumsum(weights)), [0, *ends.tolist()])
+    piece, offsets, is_cut = 0, [0], np.zeros(len(items), np.bool_)
+    runs, ranges = list[tuple[int, int]](), list[list[Range]]()
     for i, (item, kind) in enumerate(zip(items, kinds, strict=True)):
-        cuts = bounds[of_item[i] : of_item[i + 1] + 1] - starts[i] + offsets[i]
-        cuts = np.minimum(cuts, offsets[i + 1]).tolist()
-        sections = [
-            Section(part.role, part.field, a, b, int(weights[b] - weights[a]))
-            for part, a, b in zip(item.parts, cuts[:-1], cuts[1:], strict=True)
-            if a < b
-        ]
-        ranges.append(ranges_of(sections, kind))
-    rows = [(one.first, one.last, one.rule) for found in ranges for one in found]
+        layout = lay_out(item, kind, split, piece, offsets[-1], MAX_ITEM_WORDS)
+        piece += sum(len(part.pieces) for part in item.parts)
+        offsets.append(offsets[-1] + layout.num_words)
+        is_cut[i] = layout.is_cut
+        runs += layout.runs
+        ranges.append(ranges_of(layout.sections, kind))
+    source = np.concatenate([np.arange(a, b) for a, b in runs] or [np.zeros(0, np.int64)])
+    made = [one for found in ranges for one in found]
     words = ItemWords(
         hashes[source],
-        weights,
+        np.append(0, np.cumsum(weights[source])),
         np.repeat(np.arange(len(items), dtype=np.int32), np.diff(offsets)),
-        offsets,
+        np.array(offsets, np.int32),
         np.cumsum([0, *map(len, ranges)]).astype(np.int32),
-        np.array(rows, np.int32).reshape(-1, 3),
+        np.array([(one.first, one.last, one.rule) for one in made], np.int32).reshape(-1, 3),
     )
-    return words, tuple(one.field for found in ranges for one in found), is_cut
+    return words, made, is_cut
 
 
 def _split_texts(

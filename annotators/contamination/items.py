@@ -28,7 +28,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import zstandard
 
@@ -73,13 +73,27 @@ class Benchmark:
         return {"question": self.question, "options": self.options, "answer": self.answer}[role]
 
 
+class Piece(NamedTuple):
+    """A field of a question, one of the options, or a whole answer."""
+
+    field: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Text of an item that has one role."""
 
     role: str
     field: str
-    text: str
+    """Field, or fields joined by `+`."""
+    pieces: tuple[Piece, ...]
+    """At least one."""
+
+    @property
+    def text(self) -> str:
+        """All of it, a line a piece."""
+        return "\n".join(piece.text for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +196,11 @@ def read_items(benchmark: Benchmark) -> list[Item]:
             )
         entry_point = entry_point_of(record) if benchmark.kind == "code" else ""
         items.append(Item(_id(record, number), _parts(record, benchmark), entry_point))
+    if not items:
+        raise ValueError(
+            f"benchmark {benchmark.name}: {benchmark.path} is empty: it holds 0 items; a "
+            "benchmark has one JSON object a line: fetch the file again, or leave the benchmark out"
+        )
     if not any(item.parts for item in items):
         raise ValueError(
             f"benchmark {benchmark.name}: {benchmark.path} holds {len(items)} items with the "
@@ -264,10 +283,19 @@ def _parts(record: Mapping[str, Any], benchmark: Benchmark) -> tuple[Part, ...]:
         texts = {name: text for name, text in texts.items() if text and text not in seen}
         seen |= set(texts.values())
         if role == "answer":
-            made += [Part(role, name, text) for name, text in texts.items()]
+            made += [Part(role, name, (Piece(name, text),)) for name, text in texts.items()]
         elif texts:
-            made.append(Part(role, "+".join(texts), "\n".join(texts.values())))
+            pieces = [Piece(name, text) for name, text in texts.items()]
+            if role == "options":
+                pieces = [one for name in texts for one in _options(name, record[name])]
+            made.append(Part(role, "+".join(texts), tuple(pieces)))
     return tuple(made)
+
+
+def _options(name: str, value: object) -> list[Piece]:
+    """Gives each option of a field: each string in it, or each line where there is but one."""
+    texts = _strings(value)
+    return [Piece(name, one) for one in (texts if len(texts) > 1 else text_of(value).split("\n"))]
 
 
 def _describes(name: str) -> bool:

@@ -18,9 +18,12 @@ order without a gap (`whole`), and under 6 words it is no evidence and is not lo
 are counted by weight (`words`): 6 words of prose are 11 Han letters.
 
 **What is compared with a rule** (a *range*) follows from the roles of fields. The question is one.
-All options together are one: a single option is a sentence that many texts hold, the four
-of them are the item's. Each field of the answer is one. A question of less than 13 words is also
-compared together with its options. Options and answers of less than 13 words flag nothing.
+Where it is made of several fields, as a passage and what is asked of it, each of 13 words and more
+is one too: pages quote the one without the other. All options together are one, as they lie and
+with letters before them (`layout`); a single short option is a sentence that many texts hold, but
+one of 13 words and more is one, so that their order does not matter. Each field of the answer is
+one. A question of less than 13 words is also compared together with its options. Options
+and answers of less than 13 words flag nothing.
 """
 
 from collections.abc import Sequence
@@ -74,6 +77,8 @@ class Range:
     rule: RuleNumber
     field: str
     """Field, or fields joined by `+`."""
+    part: int = 0
+    """Number of the part of the item (`items`) that it is of."""
 
 
 class Section(NamedTuple):
@@ -85,32 +90,42 @@ class Section(NamedTuple):
     first: int
     last: int
     weight: int
+    part: int = 0
+    """Number of the part of the item (`items`)."""
+    pieces: "tuple[Section, ...]" = ()
+    """Its fields, or its options, where there are several."""
+
+
+def stand_together(question: Section, options: Section) -> bool:
+    """Says whether a question is so short that it is also compared with its options."""
+    return question.weight < WHOLE_WEIGHT <= question.weight + options.weight
 
 
 def ranges_of(sections: Sequence[Section], kind: str) -> list[Range]:
     """Says what of an item is compared with which rule.
 
     Args:
-        sections: In the order of their words: the question, the options, each field of the answer;
-            those without words are left out.
+        sections: In the order of their words: the question, the options, each field of the answer,
+            further forms of the options; those without words are left out.
         kind: Of the benchmark.
 
     Returns:
-        The ranges; empty where nothing is long enough.
+        The ranges, the whole before its pieces; empty where nothing is long enough.
     """
     rule = RULES[kind].number
     made = []
-    by_role = {section.role: section for section in sections if section.role != "answer"}
-    question, options = by_role.get("question"), by_role.get("options")
+    question = next((one for one in sections if one.role == "question"), None)
+    options = next((one for one in sections if one.role == "options"), None)
     for section in sections:
-        if section.weight >= WHOLE_WEIGHT:
-            made.append(Range(section.first, section.last, rule, section.field))
-        elif section.role == "question" and section.weight >= MIN_WEIGHT:
-            made.append(Range(section.first, section.last, RuleNumber.WHOLE, section.field))
-    if question and options and question.weight < WHOLE_WEIGHT:
-        if question.weight + options.weight >= WHOLE_WEIGHT:
-            field = f"{question.field}+{options.field}"
-            made.append(Range(question.first, options.last, rule, field))
+        for one in (section, *section.pieces):
+            if one.weight >= WHOLE_WEIGHT:
+                made.append(Range(one.first, one.last, rule, one.field, one.part))
+        if section.role == "question" and MIN_WEIGHT <= section.weight < WHOLE_WEIGHT:
+            whole = RuleNumber.WHOLE
+            made.append(Range(section.first, section.last, whole, section.field, section.part))
+    if question and options and stand_together(question, options):
+        field = f"{question.field}+{options.field}"
+        made.append(Range(question.first, options.last, rule, field, question.part))
     return made
 
 

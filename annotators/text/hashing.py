@@ -6,7 +6,8 @@ different texts share one with a probability of about n^2 / 2^129, 1.5e-19 among
 BLAKE2b (RFC 7693) with a 16-byte digest and no key: as many bits, and nobody can make two texts
 that share one, at six times the price of a signature. No Python string is made.
 
-The normalised form, which two copies that differ in case, spacing or punctuation share:
+The normalised form of `normalised_text_hashes`, which two copies that differ in case, spacing or
+punctuation share:
 
 1. every code point is mapped by `characters.fold_table`: white space to U+0020, punctuation
    (P*) to nothing, all else to its one-character case folding or lower case, or itself;
@@ -14,13 +15,17 @@ The normalised form, which two copies that differ in case, spacing or punctuatio
 3. the result is hashed as UTF-8.
 
 Symbols (S*), digits, marks and format characters stay; no Unicode normalisation (NFC) is applied.
+
+That of `normal_hashes` is a little finer, so that texts with equal ones have equal sets of shingles
+(`shingles`) too, and each can stand for the others when near-duplicates are looked for: punctuation
+other than `_` is a space, and in texts whose shingles are of characters it stays as it is.
 """
 
 import functools
 import hashlib
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +35,7 @@ from numpy.typing import NDArray
 from annotators.text.characters import DROPPED, fold_table
 from annotators.text.kernels import inlined_kernel, kernel
 from annotators.text.murmur import murmur_of_slices
+from annotators.text.shingles import shingled_by_characters
 from annotators.text.utf8 import decode_sequence, encode_point, utf8_texts
 
 DIGEST_BYTES = 16
@@ -75,14 +81,42 @@ def text_hashes(texts: pa.LargeStringArray) -> pa.FixedSizeBinaryArray:
     return _digests(words)
 
 
+class _Form(NamedTuple):
+    """What becomes of each character."""
+
+    points: NDArray[np.uint32]
+    """Of each code point: `uint32[0x110000]`, `DROPPED` where nothing."""
+    own_bytes: NDArray[np.uint8]
+    """Of each byte that is a character of its own: `uint8[256]`."""
+
+
+def _form(points: NDArray[np.uint32]) -> _Form:
+    own_bytes = np.full(256, _BYTE_OF_MANY, dtype=np.uint8)
+    folded = points[:0x80]
+    own_bytes[:0x80] = np.where(folded == DROPPED, _BYTE_DROPPED, folded)
+    own_bytes.flags.writeable = False
+    return _Form(points, own_bytes)
+
+
 @functools.cache
-def _byte_table() -> NDArray[np.uint8]:
-    """Gives the folding of each byte that is a character of its own: `uint8[256]`."""
-    table = np.full(256, _BYTE_OF_MANY, dtype=np.uint8)
-    folded = fold_table()[:0x80]
-    table[:0x80] = np.where(folded == DROPPED, _BYTE_DROPPED, folded)
-    table.flags.writeable = False
-    return table
+def _plain_form() -> _Form:
+    """Without punctuation."""
+    return _form(fold_table())
+
+
+@functools.cache
+def _word_form() -> _Form:
+    """Punctuation is a space, as it ends words; `_` is part of them."""
+    points = np.where(fold_table() == DROPPED, np.uint32(_SPACE), fold_table())
+    points[ord("_")] = ord("_")
+    return _form(points)
+
+
+@functools.cache
+def _character_form() -> _Form:
+    """Punctuation stays."""
+    points = np.arange(len(fold_table()), dtype=np.uint32)
+    return _form(np.where(fold_table() == DROPPED, points, fold_table()))
 
 
 @inlined_kernel
@@ -165,14 +199,14 @@ def _groups(offsets: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def _normal_forms(
-    texts: pa.LargeStringArray,
+    texts: pa.LargeStringArray, form: _Form
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
     """Some normalised forms at a time, one after the other, and where each starts and ends."""
     data, offsets = utf8_texts(texts)
     for some in _groups(offsets):
         out = np.empty(_MAX_GROWTH * int(some[-1] - some[0]), dtype=np.uint8)
         bounds = np.zeros(len(some), dtype=np.int64)
-        _normalise(data, some, fold_table(), _byte_table(), out, bounds[1:])
+        _normalise(data, some, *form, out, bounds[1:])
         yield out, bounds
 
 
@@ -190,14 +224,25 @@ def normal_hashes(texts: pa.LargeStringArray) -> pa.FixedSizeBinaryArray:
     Raises:
         ValueError: The array is of another type or has nulls.
     """
+    words, is_empty = _signed_forms(texts, _word_form())
+    rows = pa.array(np.flatnonzero(shingled_by_characters(texts)))
+    if len(rows):
+        at = rows.to_numpy()
+        words[at], is_empty[at] = _signed_forms(texts.take(rows), _character_form())
+    return pc.if_else(pa.array(is_empty), text_hashes(texts), _digests(words))
+
+
+def _signed_forms(
+    texts: pa.LargeStringArray, form: _Form
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """The signature of each normalised form, `uint64[n, 2]`, and whether it is empty, `bool[n]`."""
     words, is_empty = [np.empty((0, 2), np.uint64)], [np.empty(0, bool)]
-    for forms, bounds in _normal_forms(texts):
+    for forms, bounds in _normal_forms(texts, form):
         some = np.empty((len(bounds) - 1, 2), np.uint64)
         murmur_of_slices(forms, bounds, some)
         words.append(some)
         is_empty.append(bounds[1:] == bounds[:-1])
-    normal = _digests(np.concatenate(words))
-    return pc.if_else(pa.array(np.concatenate(is_empty)), text_hashes(texts), normal)
+    return np.concatenate(words), np.concatenate(is_empty)
 
 
 def normalised_text_hashes(texts: pa.LargeStringArray) -> pa.FixedSizeBinaryArray:
@@ -214,7 +259,7 @@ def normalised_text_hashes(texts: pa.LargeStringArray) -> pa.FixedSizeBinaryArra
         ValueError: The array is of another type or has nulls.
     """
     digests = []
-    for forms, bounds in _normal_forms(texts):
+    for forms, bounds in _normal_forms(texts, _plain_form()):
         view = memoryview(forms.data)
         digests += [
             hashlib.blake2b(view[start:end], digest_size=DIGEST_BYTES).digest()

@@ -20,6 +20,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 from numba import njit
+from numba.core import entrypoints
+
+# At its first kernel numba imports every package that asks for it by an entry point: here awkward,
+# 0.18 s of CPU in each process, of whose types no kernel takes any.
+entrypoints._already_initialized = True
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.annotate.registry import BUILTIN, AnnotatorSpec
-from pipelines.near_duplicates.warm import warm as warm_deduplication
+from pipelines.near_duplicates.warm import warm as warm_near_duplicates
+from pipelines.repeats.warm import warm as warm_repeats
 from pipelines.workspace.fingerprints import canonical_json
 
 _QUOTED = "A question of a benchmark that is long enough to be found in a document that quotes it"
@@ -40,4 +41,5 @@ def _benchmark() -> dict[str, str]:
 
 if __name__ == "__main__":
     warm()
-    warm_deduplication()
+    warm_near_duplicates()
+    warm_repeats()

@@ -2,12 +2,15 @@
 
 Nothing is deleted: the label names benchmark, item, rule, score and span, and whoever reads it
 decides. The labels stand beside the documents, row by row, as a run of a corpus would write them.
+What of the benchmarks cannot be found is listed in `not_covered.jsonl`, lest it pass as clean.
 """
 
+import json
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -26,6 +29,31 @@ _ENDINGS: Final = (".jsonl", ".ndjson", ".jsonlines")
 _PACKED: Final = (".gz", ".zst")
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9_.-]+")
 _MEBIBYTE: Final = 1 << 20
+_RULE: Final = "contamination_rule"
+_NOT_COVERED: Final = "not_covered.jsonl"
+_BEGINNING_CHARACTERS: Final = 200
+_EXAMPLES: Final = 3
+
+
+class NotCovered(NamedTuple):
+    """An item of a benchmark that cannot be found in any text; a line of `not_covered.jsonl`."""
+
+    benchmark: str
+    item: str
+    """Its id in the benchmark."""
+    beginning: str
+    """Of its text, on one line, at most 200 characters."""
+
+
+@dataclass(slots=True)
+class _Flagged:
+    """Sums over all documents."""
+
+    documents: Counter[str] = field(default_factory=Counter)
+    """Benchmark -> documents that are contaminated by an item of it."""
+    rules: Counter[str] = field(default_factory=Counter)
+    """Rule of the best quotation -> contaminated documents."""
+    num_documents: int = 0
 
 
 def register(app: typer.Typer) -> None:
@@ -68,14 +96,9 @@ def decontaminate(
     from annotators.contamination.annotator import Contamination
     from pipelines.annotate.registry import spec_of
     from pipelines.commands.screen import open_console
-    from pipelines.config import BenchmarkConfig
     from pipelines.standalone import keep_record, label_texts, open_stages, say_where
 
-    named = _benchmarks(against)
-    options: list[dict[str, Any]] = [
-        BenchmarkConfig(name=name, path=str(path)).model_dump(mode="json")
-        for name, path in named.items()
-    ]
+    options = [_option(name, path) for name, path in _benchmarks(against).items()]
     spec = spec_of(_SET, {"benchmarks": options})
     annotator = spec.annotator
     assert isinstance(annotator, Contamination)
@@ -84,9 +107,31 @@ def decontaminate(
     texts = label_texts(stages, [*inputs, *(more or [])], (spec,), text_column)
     keep_record(stages, texts)
     console = open_console()
-    _show(console, texts, annotator)
+    lost = _not_covered(annotator)
+    _write_not_covered(texts, lost)
+    _show(console, texts, annotator, lost)
     made = next(iter(texts.sets(_SET).values()))
     say_where(console, texts, {_SET: made})
+
+
+def _option(name: str, path: Path) -> dict[str, Any]:
+    """A benchmark as corpus.yaml would name it.
+
+    Raises:
+        ValueError: The name is not one.
+    """
+    from pydantic import ValidationError
+
+    from pipelines.config import BenchmarkConfig
+
+    try:
+        return BenchmarkConfig(name=name, path=str(path)).model_dump(mode="json")
+    except ValidationError as error:
+        allowed = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ValueError(
+            f"--against: found the name {name!r} of {path}; {allowed}, and it begins with a letter "
+            "or a digit: name it otherwise, as NAME=PATH"
+        ) from None
 
 
 def _benchmarks(against: "Sequence[str]") -> dict[str, Path]:
@@ -97,10 +142,15 @@ def _benchmarks(against: "Sequence[str]") -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for word in against:
+        if not word.strip():
+            raise ValueError(
+                "--against '': found nothing; allowed are JSONL files, NAME=PATH and folders: "
+                "name one"
+            )
         name, _, path = word.rpartition("=")
         if not name or Path(word).exists():
             name, path = "", word
-        for file in _files(Path(path), word):
+        for file in _files(Path(path), word, bool(name)):
             chosen = name or _stem(file)
             if found.setdefault(chosen, file).resolve() != file.resolve():
                 raise ValueError(
@@ -110,15 +160,21 @@ def _benchmarks(against: "Sequence[str]") -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _files(path: Path, word: str) -> list[Path]:
+def _files(path: Path, word: str, is_named: bool) -> list[Path]:
     if path.is_dir():
+        if is_named:
+            raise ValueError(
+                f"--against {word}: found the folder {path}, but a name needs a file; leave the "
+                "name out (its files are called by their own names), or name one file of it"
+            )
         files = sorted(file for file in path.iterdir() if file.name != _stem(file))
-        if files and "=" not in word:
-            return files
-        raise ValueError(
-            f"--against {word}: found a folder; allowed are folders that hold JSONL (also .gz, "
-            ".zst), without a name"
-        )
+        if not files:
+            raise ValueError(
+                f"--against {word}: the folder {path} holds no benchmark file; allowed are "
+                f"{', '.join(_ENDINGS)}, also with {' or '.join(_PACKED)}: name the folder or the "
+                "file that holds them"
+            )
+        return files
     if not path.is_file():
         raise ValueError(
             f"--against {word}: found no file {path}; allowed are JSONL files, NAME=PATH and "
@@ -138,43 +194,90 @@ def _stem(file: Path) -> str:
     return file.name
 
 
-def _show(console: "Console", texts: "Texts", annotator: "Contamination") -> None:
+def _show(
+    console: "Console", texts: "Texts", annotator: "Contamination", lost: "Sequence[NotCovered]"
+) -> None:
     """A line a benchmark, then what there is in all."""
-    from pipelines.commands.screen import Sheet, show
+    from pipelines.commands.screen import Sheet, show, wrapped
 
-    flagged, num_flagged, num_documents = _flagged(texts)
-    table = Sheet(("benchmark", "items", "too short", "too common", "documents"), spare=(3,))
+    flagged = _flagged(texts)
+    columns = ("benchmark", "kind", "roles from", "items", "covered", "not covered", "documents")
+    table = Sheet(columns, names=(0, 1, 2))
     for facts in annotator.index_facts():
-        numbers = (facts.items, facts.too_short, facts.common, flagged[facts.benchmark])
-        table.add_row(facts.benchmark, *(f"{number:,}" for number in numbers))
-    show(console, "Benchmarks, items that cannot be found, and documents that hold one", table)
+        numbers = (
+            facts.items,
+            facts.indexed,
+            facts.items - facts.indexed,
+            flagged.documents[facts.benchmark],
+        )
+        cells = (f"{number:,}" for number in numbers)
+        table.add_row(facts.benchmark, facts.kind, facts.roles, *cells)
+    show(console, "Benchmarks, their items, and documents that are contaminated by one", table)
     console.print()
+    rules = ", ".join(f"{rule} {count:,}" for rule, count in sorted(flagged.rules.items()))
     lines = [
-        f"documents: {num_documents:,}",
-        f"contaminated: {num_flagged:,}",
+        f"documents: {flagged.num_documents:,}",
+        f"contaminated: {sum(flagged.rules.values()):,}" + (f" (by rule: {rules})" * bool(rules)),
         f"index in memory: {annotator.index().num_bytes / _MEBIBYTE:,.1f} MiB a process",
     ]
-    if texts.num_rejects:
-        lines.append(f"records without a text, in rejects/: {texts.num_rejects:,}")
+    lines += texts.rejects_told
     for line in lines:
         console.print(line, soft_wrap=True)
+    if not lost:
+        return
+    short = sum(facts.too_short for facts in annotator.index_facts())
+    console.print(
+        f"items not covered: {len(lost):,} ({short:,} too short, {len(lost) - short:,} too "
+        f"common), listed in {texts.workspace.url.rstrip('/')}/{_NOT_COVERED}, such as",
+        soft_wrap=True,
+    )
+    for one in lost[:_EXAMPLES]:
+        told = f"  {one.benchmark}/{one.item}: {one.beginning or '(no text)'}"
+        console.print(wrapped(told, console.width, indent=4), soft_wrap=True)
 
 
-def _flagged(texts: "Texts") -> tuple[Counter[str], int, int]:
-    """Benchmark -> documents that hold an item of it; documents that hold any; documents."""
+def _write_not_covered(texts: "Texts", lost: "Sequence[NotCovered]") -> None:
+    """Lists the items that cannot be found, as JSON Lines; of none there is no file."""
+    lines = [json.dumps(one._asdict(), ensure_ascii=False) + "\n" for one in lost]
+    storage = texts.workspace.storage
+    if lines:
+        with storage.fs.open(storage.path(_NOT_COVERED), "wb") as file:
+            file.write("".join(lines).encode())
+    elif storage.exists(_NOT_COVERED):
+        storage.remove(_NOT_COVERED)
+
+
+def _not_covered(annotator: "Contamination") -> "list[NotCovered]":
+    """The items that cannot be found, by benchmark and in the order of its file."""
+    from annotators.contamination.items import read_items
+
+    findable = iter(annotator.index().findable.tolist())
+    return [
+        NotCovered(benchmark.name, item.id, _beginning(" ".join(p.text for p in item.parts)))
+        for benchmark in annotator.benchmarks
+        for item in read_items(benchmark)
+        if not next(findable)
+    ]
+
+
+def _beginning(text: str) -> str:
+    return " ".join(text.split())[:_BEGINNING_CHARACTERS]
+
+
+def _flagged(texts: "Texts") -> _Flagged:
+    """Counts the documents that are contaminated; the labels are read a part at a time."""
     import pyarrow.compute as pc
 
     from pipelines.workspace.parts import read_table
 
     workspace = texts.workspace
-    flagged: Counter[str] = Counter()
-    num_flagged = num_documents = 0
+    found = _Flagged()
     for source, generation in texts.sets(_SET).items():
         for entry in workspace.ledger.entries(generation, source):
-            table = read_table(workspace.storage, entry.file("labels"), [_FLAG, _SPANS])
-            num_documents += table.num_rows
+            table = read_table(workspace.storage, entry.file("labels"), [_FLAG, _RULE, _SPANS])
+            found.num_documents += table.num_rows
             rows = table.filter(pc.fill_null(table.column(_FLAG), False))
-            num_flagged += rows.num_rows
+            found.rules.update(rows.column(_RULE).to_pylist())
             for spans in rows.column(_SPANS).to_pylist():
-                flagged.update({span["benchmark"] for span in spans if span[_FLAG]})
-    return flagged, num_flagged, num_documents
+                found.documents.update({span["benchmark"] for span in spans if span[_FLAG]})
+    return found

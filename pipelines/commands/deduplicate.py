@@ -1,19 +1,24 @@
 """`tokenmill deduplicate`: labels that say which documents of plain files are duplicates.
 
 Nothing is deleted. The labels stand beside the documents, row by row, in the files that a run of a
-corpus would write; a further call with more input adds what is new and labels all.
+corpus would write; a further call with more input adds what is new and labels all. Where more
+documents are duplicates than is likely true, all are labelled and shown, and then the call fails.
 """
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.console import Console
 
-    from pipelines.config import DuplicatesConfig
+    from pipelines.config import AlarmsConfig, DuplicatesConfig
+    from pipelines.deduplicate.alarms import DuplicatesAlarm
+    from pipelines.deduplicate.found import DuplicatesFound
     from pipelines.deduplicate.plan import DuplicatesPlan
-    from pipelines.duplicates_found import DuplicatesFound
     from pipelines.stages import Stages
     from pipelines.standalone import Texts
     from pipelines.workspace.fingerprints import Generation
@@ -25,7 +30,13 @@ _OPTIONS: Final = {
     "levels": "--levels",
     "threshold": "--threshold",
     "min_documents": "--min-documents",
+    "max_removed": "--max-removed",
+    "max_cluster": "--max-cluster",
 }
+_BY_LEVEL: Final = ("bytes", "text", "near")
+_INDENT: Final = "    "
+_NUM_SHOWN: Final = 3
+"""Of the largest clusters."""
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +67,17 @@ def deduplicate(
     min_documents: Annotated[
         int, typer.Option(help="Documents of a host that make a line of them boilerplate.")
     ] = 3,
+    max_removed: Annotated[
+        float,
+        typer.Option(
+            help="Share of the documents of a source that another may stand for, of sources of "
+            "1,000 and more; beyond it the call fails. 1: never."
+        ),
+    ] = 0.5,
+    max_cluster: Annotated[
+        float,
+        typer.Option(help="Share of all documents that one cluster may hold; likewise."),
+    ] = 0.1,
     text_column: Annotated[str, typer.Option(help="Column or field of the text.")] = "text",
     processes: Annotated[
         int | None, typer.Option(min=1, help="Child processes; default: the cores.")
@@ -69,10 +91,14 @@ def deduplicate(
     """
     from pipelines.annotate.registry import spec_of
     from pipelines.commands.screen import open_console
-    from pipelines.duplicates_found import duplicates_found
+    from pipelines.deduplicate.found import duplicates_found
     from pipelines.standalone import keep_record, label_texts, open_stages, say_where
 
-    asked = _asked(levels, threshold, min_documents)
+    asked = _asked(
+        levels.split(","),
+        {"threshold": threshold, "min_documents": min_documents},
+        {"max_removed": max_removed, "max_cluster": max_cluster},
+    )
     stages = open_stages(output, processes)
     names = ("signatures", "minhash") if "near" in asked.levels else ("signatures",)
     specs = tuple(spec_of(name, {}) for name in names)
@@ -84,36 +110,39 @@ def deduplicate(
     console = open_console()
     found = duplicates_found(stages.workspace.ledger, plan.labels.name, further)
     _show(console, stages, texts, plan, found)
+    _show_largest(console, stages, plan)
     say_where(console, texts, sets)
+    if alarm := _alarm(stages, plan, asked.alarms):
+        raise alarm
 
 
-def _asked(levels: str, threshold: float, min_documents: int) -> "DuplicatesConfig":
-    """What is looked for.
+def _asked(
+    levels: "Sequence[str]", numbers: "Mapping[str, float]", alarms: "Mapping[str, float]"
+) -> "DuplicatesConfig":
+    """What is looked for, and how much of it is an alarm.
 
     Raises:
         ValueError: An option has a value that is not allowed.
     """
     from pydantic import ValidationError
 
-    from pipelines.config import DuplicatesConfig
+    from pipelines.config import DuplicatesConfig, allowed_of
 
-    words = tuple(word.strip() for word in levels.split(",") if word.strip())
+    words = tuple(word.strip() for word in levels if word.strip())
     try:
-        return DuplicatesConfig.model_validate(
-            {"levels": words, "threshold": threshold, "min_documents": min_documents}
-        )
+        return DuplicatesConfig.model_validate({"levels": words, **numbers, "alarms": alarms})
     except ValidationError as error:
         wrong = error.errors()[0]
-        option = _OPTIONS[str(wrong["loc"][0])] if wrong["loc"] else "--levels"
+        names = [_OPTIONS[name] for name in map(str, wrong["loc"]) if name in _OPTIONS]
+        found = wrong["input"] if wrong["loc"] else ",".join(levels)
         raise ValueError(
-            f"{option}: found {wrong['input'] if wrong['loc'] else levels!r}; allowed: "
-            f"{wrong['msg']}; change this value"
+            f"{names[0] if names else '--levels'}: found {found!r}; {allowed_of(wrong)}; "
+            "change this value"
         ) from error
 
 
 def _find(stages: "Stages", texts: "Texts", asked: "DuplicatesConfig") -> "DuplicatesPlan":
-    """Labels duplicates; says it, and goes on, where there are more than are likely true."""
-    from pipelines.deduplicate.alarms import Alarms, DuplicatesAlarm, check_alarms
+    """Labels duplicates."""
     from pipelines.deduplicate.plan import plan_duplicates
     from pipelines.near_duplicates.near import NearDuplicates
 
@@ -126,11 +155,34 @@ def _find(stages: "Stages", texts: "Texts", asked: "DuplicatesConfig") -> "Dupli
         levels=asked.levels,
     )
     stages.deduplicate(plan, texts.keys)
-    try:
-        check_alarms(stages.workspace, plan, Alarms())
-    except DuplicatesAlarm as alarm:  # nothing follows here that could be stopped
-        stages.progress.say(f"warning: {alarm}")
     return plan
+
+
+def _alarm(
+    stages: "Stages", plan: "DuplicatesPlan", limits: "AlarmsConfig"
+) -> "DuplicatesAlarm | None":
+    """The alarm where there are more duplicates than are likely true, in words of the options."""
+    from pipelines.deduplicate.alarms import Advice, Alarms, DuplicatesAlarm, check_alarms
+
+    advice = Advice(
+        where="by an option",
+        removed="--max-removed {share}",
+        is_for_all=True,
+        cluster="--max-cluster {share}",
+        stricter="raise --threshold, or leave a level out of --levels",
+        workspace=_workspace_option(stages),
+        after="All labels asked for are there, in the folders named above; nothing is deleted.",
+    )
+    alarms = Alarms(max_removed=limits.max_removed, max_cluster=limits.max_cluster)
+    try:
+        check_alarms(stages.workspace, plan, alarms, advice)
+    except DuplicatesAlarm as alarm:
+        return alarm
+    return None
+
+
+def _workspace_option(stages: "Stages") -> str:
+    return f"--workspace {shlex.quote(stages.workspace.url)}"
 
 
 def _find_spans(
@@ -167,7 +219,7 @@ def _show(
     from pipelines.deduplicate.alarms import duplicate_counts
     from pipelines.report.story import percent
 
-    columns = ("source", "documents", "alone or first", "bytes", "text", "near", "removed")
+    columns = ("source", "documents", "alone or first", *_BY_LEVEL, "another stands for")
     table = Sheet(columns, spare=(2,))
     for one in duplicate_counts(stages.workspace, plan):
         kept = one.documents - one.removed - one.repeated
@@ -185,8 +237,7 @@ def _show(
         say.append(f"records met twice: {repeated:,}")
     if "same_url" in plan.label_sets:
         say.append(f"older copies of one URL: {found.levels.get('url', 0):,}")
-    if texts.num_rejects:
-        say.append(f"records without a text, in rejects/: {texts.num_rejects:,}")
+    say += texts.rejects_told
     if found.pairs_skipped:
         say.append(f"pairs skipped in crowded buckets: {found.pairs_skipped:,}")
     for level, spans in found.spans.items():
@@ -196,3 +247,29 @@ def _show(
         )
     for line in say:
         console.print(line, soft_wrap=True)
+
+
+def _show_largest(console: "Console", stages: "Stages", plan: "DuplicatesPlan") -> None:
+    """Some of the largest clusters, to be judged by eye; nothing where there is none."""
+    from rich.cells import set_cell_size
+
+    from pipelines.deduplicate.largest import largest_with_texts
+
+    clusters = largest_with_texts(stages.workspace, plan, _NUM_SHOWN)
+    if not clusters:
+        return
+    console.print("\nThe largest clusters:")
+    for one in clusters:
+        mix = ", ".join(
+            f"{name.replace('_', ' ')} {one.levels[name]:,}"
+            for name in (*_BY_LEVEL, "repeated_record")
+            if one.levels.get(name)
+        )
+        console.print(f"  {one.id}  {one.size:,} documents: {mix}", soft_wrap=True)
+        if one.beginning:
+            room = console.width - len(_INDENT)
+            console.print(_INDENT + set_cell_size(one.beginning, room).rstrip(), soft_wrap=True)
+    console.print("Their texts side by side, and why they are one:", soft_wrap=True)
+    for one in clusters:
+        told = f"  tokenmill explain duplicate {one.id} {_workspace_option(stages)}"
+        console.print(told, soft_wrap=True)

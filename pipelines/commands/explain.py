@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from pipelines.commands.naming import only_document
 from pipelines.commands.screen import open_console, wrapped
 from pipelines.report.story import number, percent, plural
 from pipelines.report.tables import REASONS
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pipelines.workspace.workspace import Workspace
 
 _NAME_WIDTH: Final = 12
-_MAX_LISTED: Final = 10
 _DECIMALS: Final = 4
 _MAX_DECIMALS: Final = 16
 _SAYS: Final = {True: "true", False: "FALSE", None: "NULL"}
@@ -64,7 +64,8 @@ def draw(
         str,
         typer.Argument(
             metavar="ID",
-            help="Document id, URL, path within a source, the end of one, or FILE:OFFSET.",
+            help="Document id, URL, path within a source, the end of one, FILE:OFFSET, FILE#ROW "
+            "or SHARD:TOKEN.",
         ),
     ],
     mixture: Annotated[
@@ -78,7 +79,7 @@ def draw(
 
     opened = Workspace.open(workspace)
     plans = _plans(opened, workspace, mixture)
-    found = _only_document(opened, what)
+    found = only_document(opened, what)
     pinned = [(plan, place) for plan in plans for place in found if _is_in(plan, place)]
     if not pinned:
         raise ValueError(
@@ -120,34 +121,6 @@ def _is_in(plan: "Plan", found: "Found") -> bool:
     from pipelines.mix.explanation import place_in
 
     return place_in(plan, found) is not None
-
-
-def _only_document(opened: "Workspace", what: str) -> "list[Found]":
-    """The one document that is asked for; every place of its record.
-
-    Raises:
-        ValueError: There is none, or more than one.
-    """
-    from pipelines.workspace.tracing import find
-
-    documents, rejects = find(opened, what)
-    if not documents:
-        why = f"; it was rejected: {rejects[0].row['reason']}" if rejects else ""
-        raise ValueError(
-            f"found no document {what!r}{why}; give an id of 32 hex digits, a URL, a path within a "
-            "source or the end of either from a / on, or FILE:OFFSET; `tokenmill trace` shows "
-            "records that became no document"
-        )
-    by_id = {found.id: found for found in documents}
-    if len(by_id) > 1:
-        lines = [f"  {found.id.hex()}  {found.uri or ''}".rstrip() for found in by_id.values()]
-        if len(lines) > _MAX_LISTED:
-            lines[_MAX_LISTED:] = [f"  and {len(lines) - _MAX_LISTED} more"]
-        raise ValueError(
-            f"{len(by_id)} documents match {what!r}; give the id of one of them:\n"
-            + "\n".join(lines)
-        )
-    return documents
 
 
 def print_explanation(told: "Explanation") -> None:

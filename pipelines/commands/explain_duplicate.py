@@ -1,26 +1,30 @@
 """`tokenmill explain duplicate`: a document beside the one that stands for it, and the evidence."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from pipelines.commands.naming import only_document
 from pipelines.commands.screen import open_console, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from pipelines.duplicate_evidence import Evidence, Member
-    from pipelines.text_differences import Piece
+    from pipelines.deduplicate.differences import Piece
+    from pipelines.deduplicate.evidence import Evidence, Member
 
 _SIDE_BY_SIDE: Final = 80
 """Columns from which on two texts stand beside each other."""
-_NAME_WIDTH: Final = 12
+_NAME_WIDTH: Final = 15
+"""Of the longest name, `contamination`, and two blanks."""
 _MAX_PASSAGES: Final = 8
 _OPENING_CHARS: Final = 600
 _RUNS: Final = "work"
+_DIGITS: Final = re.compile(r"[0-9a-fA-F]{1,32}")  # of an id; whatever else is a name
 _LEVELS: Final = {
     "bytes": "the same bytes of text",
     "text": "the same text after normalisation",
@@ -43,7 +47,12 @@ _TELLING: Final[Mapping[str, tuple[str, ...]]] = {
 
 def duplicate(
     id_: Annotated[
-        str, typer.Argument(metavar="ID", help="Document id in hex, or its first digits.")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="Document id in hex or its first digits, URL, path within a source, the end of "
+            "one, FILE:OFFSET, FILE#ROW or SHARD:TOKEN.",
+        ),
     ],
     workspace: Annotated[
         str | None,
@@ -56,10 +65,12 @@ def duplicate(
     whole: Annotated[bool, typer.Option("--all", help="All passages that differ.")] = False,
 ) -> None:
     """Shows a document beside its representative: what differs, and why they are duplicates."""
-    from pipelines.duplicate_evidence import find_evidence
+    from pipelines.deduplicate.evidence import find_evidence
     from pipelines.workspace.workspace import Workspace
 
     opened = Workspace.open(workspace or _default_workspace())
+    if not _DIGITS.fullmatch(id_):
+        id_ = only_document(opened, id_)[0].id.hex()
     print_evidence(open_console(), find_evidence(opened, id_, labels), whole=whole)
 
 
@@ -129,10 +140,10 @@ def _evidence_lines(told: "Evidence") -> list[tuple[str, str]]:
     if told.other is None:
         return lines
     lines.append(("level", labels["duplicate_level"] or "(it is the representative)"))
-    seen = told.jaccard
+    compared = told.other.duplicates if _stands_for_all(told) else labels
+    stated, seen = compared["jaccard"], told.jaccard
     if seen is not None:
-        least = f"; near-duplicates have {told.threshold:g} or more" if told.threshold else ""
-        lines.append(("jaccard", f"{seen:.4f} of the two texts as they are{least}"))
+        lines.append(("jaccard", f"{seen:.4f} of the two texts as they are{_why(told, compared)}"))
         first, second = told.num_shingles
         lines.append(
             (
@@ -140,13 +151,21 @@ def _evidence_lines(told: "Evidence") -> list[tuple[str, str]]:
                 f"{told.shared_shingles:,} shared, of {first:,} and {second:,} distinct ones",
             )
         )
-    stated = told.other.duplicates["jaccard"] if _stands_for_all(told) else labels["jaccard"]
     if stated is not None:
         lines.append(("as labelled", f"jaccard {stated:.4f}"))
     ids = [id_.hex()[:8] for id_ in told.members]
     more = labels["cluster_size"] - len(ids)
     lines.append(("cluster", ", ".join(ids) + (f" and {more:,} more" if more > 0 else "")))
     return lines
+
+
+def _why(told: "Evidence", compared: "Mapping[str, Any]") -> str:
+    """Why a text is a duplicate of its representative, behind their Jaccard."""
+    level, stated = compared["duplicate_level"], compared["jaccard"]
+    if level == "text" and stated is None:  # else the text that it equals is similar to that one
+        return "; their normalised texts are equal"
+    is_near = level == "near" or (stated is not None and stated < 1)
+    return f"; near-duplicates have {told.threshold:g} or more" * bool(is_near and told.threshold)
 
 
 def _print_member(console: "Console", name: str, member: "Member") -> None:
@@ -173,7 +192,7 @@ def _value(value: Any) -> str:  # noqa: ANN401 - labels are of any type
 
 def _print_texts(console: "Console", told: "Evidence", other: str, *, whole: bool) -> None:
     """The passages in which the two texts differ."""
-    from pipelines.text_differences import differences
+    from pipelines.deduplicate.differences import differences
 
     assert told.other is not None
     first, second = told.document.text, told.other.text

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from pipelines.commands.screen import Sheet, open_console, show, wrapped
-from pipelines.report.story import number, percent, short
+from pipelines.report.story import number, percent, plural, short
 
 if TYPE_CHECKING:
     from pipelines.run_record import RunRecord
@@ -162,3 +162,10 @@ def _print_outcomes(console: Console, found: Sequence["StageOutcome"]) -> None:
     )
     console.print(wrapped(text, console.width), soft_wrap=True)
     show(console, "What was written", done)
+    for one in found:
+        if one.emptied:
+            text = (
+                f"{one.stage}: {plural(one.emptied, 'draw')} not written, because cuts leave "
+                "nothing of the text"
+            )
+            console.print(wrapped(text, console.width), soft_wrap=True)

@@ -24,7 +24,6 @@ from pipelines.deduplicate.exact import BYTES, DUPLICATE, NEAR, REPEATED_RECORD,
 from pipelines.deduplicate.job import NUM_LARGEST
 from pipelines.deduplicate.plan import DuplicatesPlan
 from pipelines.near_duplicates.stars import NEAR_DUPLICATE
-from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.workspace import Workspace
 
@@ -67,6 +66,22 @@ class Alarms:
     def removed_of(self, source: str) -> float:
         """`max_removed` of a source."""
         return self.sources.get(source, self.max_removed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """How the limits are raised where an alarm is wrong, in the words of who set them."""
+
+    where: str = "in corpus.yaml"
+    removed: str = "duplicates.alarms.sources.{source}: {share}"
+    """For each source over its limit, or for all at once (`is_for_all`)."""
+    is_for_all: bool = False
+    cluster: str = "duplicates.alarms.max_cluster: {share}"
+    stricter: str = "raise duplicates.threshold, or leave a level out of duplicates.levels"
+    """What finds fewer duplicates."""
+    workspace: str = ""
+    """Options of `tokenmill explain duplicate` that name the workspace."""
+    after: str = "Labels are written, nothing is deleted, and no mixture was planned."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +149,16 @@ def largest_clusters(workspace: Workspace, plan: DuplicatesPlan) -> list[Cluster
     return sorted(listed, key=lambda one: (-one.size, one.id))[:NUM_LARGEST]
 
 
-def check_alarms(workspace: Workspace, plan: DuplicatesPlan, alarms: Alarms) -> None:
+def check_alarms(
+    workspace: Workspace, plan: DuplicatesPlan, alarms: Alarms, advice: Advice | None = None
+) -> None:
     """Stops where a source loses, or one cluster holds, more than its limit.
 
     Args:
         workspace: Where the labels are, all of them committed.
         plan: What was deduplicated.
         alarms: The limits.
+        advice: What the alarm tells people to change; by default keys of corpus.yaml.
 
     Raises:
         DuplicatesAlarm: With a table of what was found, and what to do about it.
@@ -156,11 +174,10 @@ def check_alarms(workspace: Workspace, plan: DuplicatesPlan, alarms: Alarms) -> 
     giants = [one for one in clusters if plan.num_documents >= MIN_DOCUMENTS and one.size > limit]
     if not losers and not giants:
         return
-    entries = workspace.ledger.entries(plan.labels)
     blocks = [_headline(plan, alarms, losers, giants), _source_table(counts, losers, alarms)]
     if clusters:
-        blocks.append(_cluster_table(clusters, giants, _levels_of(workspace, entries, clusters)))
-    blocks.append(_advice(workspace, plan, alarms, losers, giants))
+        blocks.append(_cluster_table(clusters, giants, cluster_levels(workspace, plan, clusters)))
+    blocks.append(_advised(workspace, plan, losers, giants, advice or Advice()))
     raise DuplicatesAlarm("\n\n".join(blocks))
 
 
@@ -169,8 +186,8 @@ def _headline(
 ) -> str:
     """One line for each limit that was passed."""
     lines = [
-        f"source {one.source} would lose {_percent(one.removed_share)} of its {one.documents:,} "
-        f"documents as duplicates; its limit is {_percent(alarms.removed_of(one.source))}"
+        f"source {one.source}: another stands for {_percent(one.removed_share)} of its "
+        f"{one.documents:,} documents; its limit is {_percent(alarms.removed_of(one.source))}"
         for one in losers
     ]
     lines += [
@@ -184,7 +201,7 @@ def _headline(
 def _source_table(
     counts: Sequence[SourceCounts], losers: Sequence[SourceCounts], alarms: Alarms
 ) -> str:
-    header = ["source", "documents", *_LEVELS, "removed", "limit", ""]
+    header = ["source", "documents", *_LEVELS, "another stands for", "limit", ""]
     rows = [
         [
             one.source,
@@ -217,14 +234,14 @@ def _cluster_table(
     return _table(header, rows)
 
 
-def _levels_of(
-    workspace: Workspace, entries: Sequence[Entry], clusters: Sequence[Cluster]
+def cluster_levels(
+    workspace: Workspace, plan: DuplicatesPlan, clusters: Sequence[Cluster]
 ) -> dict[str, Counter[str]]:
     """Of each cluster, the members by level, and repeated records; one part is read at a time."""
     ids = pa.array([bytes.fromhex(one.id) for one in clusters], pa.binary(16))
     found: dict[str, Counter[str]] = {one.id: Counter() for one in clusters}
     columns = ["cluster", "duplicate_role", "duplicate_level"]
-    for entry in entries:
+    for entry in workspace.ledger.entries(plan.labels):
         labels = read_table(workspace.storage, entry.file("labels"), columns)
         some = labels.filter(pc.is_in(labels.column("cluster"), value_set=ids))
         for row in some.group_by(columns).aggregate([([], "count_all")]).to_pylist():
@@ -235,30 +252,32 @@ def _levels_of(
     return found
 
 
-def _advice(
+def _advised(
     workspace: Workspace,
     plan: DuplicatesPlan,
-    alarms: Alarms,
     losers: Sequence[SourceCounts],
     giants: Sequence[Cluster],
+    advice: Advice,
 ) -> str:
     """What to look at, and which limit to raise."""
     examples = [id_ for one in losers for id_ in _removed_of(workspace, plan, one.source)]
     examples = [*examples, *(one.id for one in giants)]
     lines = ["Look at some pairs: they should be copies of each other, not only alike."]
-    lines += [f"  tokenmill explain duplicate {id_}" for id_ in dict.fromkeys(examples)]
-    lines.append("Where they are, raise the limit in corpus.yaml, and run again:")
-    lines += [
-        f"  duplicates.alarms.sources.{one.source}: {_at_least(one.removed_share)}"
-        for one in losers
-    ]
+    explain = "  tokenmill explain duplicate {} {}"
+    lines += [explain.format(id_, advice.workspace).rstrip() for id_ in dict.fromkeys(examples)]
+    lines.append(f"Where they are, raise the limit {advice.where}, and run again:")
+    if advice.is_for_all and losers:
+        share = max(_at_least(one.removed_share) for one in losers)
+        lines.append(f"  {advice.removed.format(share=share)}")
+    else:
+        lines += [
+            "  " + advice.removed.format(source=one.source, share=_at_least(one.removed_share))
+            for one in losers
+        ]
     if giants:
         share = max(one.size for one in giants) / plan.num_documents
-        lines.append(f"  duplicates.alarms.max_cluster: {_at_least(share)}")
-    lines.append(
-        "Where they are not, raise duplicates.threshold, or leave a level out of duplicates.levels."
-        " Labels are written, nothing is deleted, and no mixture was planned."
-    )
+        lines.append(f"  {advice.cluster.format(share=_at_least(share))}")
+    lines.append(f"Where they are not, {advice.stricter}. {advice.after}")
     return "\n".join(lines)
 
 

@@ -5,7 +5,8 @@ where that is all that is asked for, are collapsed, and within them those that a
 bytes are found. Equal bytes have equal normalised forms, so both are decided in one partition.
 
 Which row represents a cluster depends on the rows alone, never on the order in which they arrive:
-the smallest document id, then the first place (source, part, row). A row whose id the cluster has
+a text of people before one that a model wrote, then the smallest document id, then the first place
+(source, part, row). A row whose id the cluster has
 had before is the same record met twice, and must never be drawn; a row with another id is a
 duplicate, and the mixture decides.
 """
@@ -37,9 +38,10 @@ MEMBER: Final = pa.schema(
         pa.field("source", pa.int32(), nullable=False),  # position of the source in the run
         pa.field("part", pa.int32(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
+        pa.field("generated", pa.bool_(), nullable=False),  # a model wrote it
     ]
 )
-"""What is shuffled: 64 bytes a document."""
+"""What is shuffled: 64 bytes a document, and a bit."""
 MEMBER_BYTES: Final = 64
 
 DECISION: Final = pa.schema(
@@ -147,7 +149,13 @@ def partition_of(hashes: pa.FixedSizeBinaryArray, num_partitions: int) -> npt.ND
     return (first % np.uint64(num_partitions)).astype(np.int64)
 
 
-def members(signatures: pa.Table, source: int, part: int, collapse: str = TEXT) -> pa.RecordBatch:
+def members(
+    signatures: pa.Table,
+    source: int,
+    part: int,
+    collapse: str = TEXT,
+    generated: pa.BooleanArray | None = None,
+) -> pa.RecordBatch:
     """What one part sends into the shuffle.
 
     Args:
@@ -155,6 +163,7 @@ def members(signatures: pa.Table, source: int, part: int, collapse: str = TEXT) 
         source: Position of the source in the run.
         part: Number of the part.
         collapse: As for `collapse_keys`.
+        generated: bool[num_rows], whether a model wrote the text; None where people wrote all.
     """
     n = signatures.num_rows
     return pa.RecordBatch.from_arrays(
@@ -165,6 +174,7 @@ def members(signatures: pa.Table, source: int, part: int, collapse: str = TEXT) 
             pa.array(np.full(n, source, np.int32)),
             pa.array(np.full(n, part, np.int32)),
             pa.array(np.arange(n, dtype=np.int64)),
+            pa.array(np.zeros(n, np.bool_)) if generated is None else generated,
         ],
         schema=MEMBER,
     )
@@ -180,7 +190,7 @@ def clusters_of(keys: Words, ids: Words, priority: Sequence[npt.NDArray[Any]]) -
         keys: What members share, `uint64[n, 2]`.
         ids: Of the documents, `uint64[n, 2]`.
         priority: Columns by which members are ordered, the last that counts first, as for
-            `np.lexsort`: `int64[n]` or `uint64[n]` each.
+            `np.lexsort`: `int64[n]`, `uint64[n]` or `bool[n]` each.
     """
     word = keys[:, 0]
     by_word = np.argsort(word)
@@ -236,10 +246,13 @@ def find_byte_clusters(rows: pa.Table) -> pa.Table:
 
 
 def _text_clusters(table: pa.Table, key: str) -> Clusters:
-    """By id, then by bytes, which two rows with one id may not share, then by place."""
+    """What people wrote first, then by id, by bytes, which two rows with one id may not share, by
+    place.
+    """
     ids, hashes = key_words(table.column("id")), key_words(table.column("text_hash"))
     place = [table.column(name).to_numpy() for name in reversed(_PLACE)]
-    priority = [*place, hashes[:, 1], hashes[:, 0], ids[:, 1], ids[:, 0]]
+    generated = table.column("generated").to_numpy()
+    priority = [*place, hashes[:, 1], hashes[:, 0], ids[:, 1], ids[:, 0], generated]
     return clusters_of(key_words(table.column(key)), ids, priority)
 
 

@@ -28,7 +28,7 @@ from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.workspace import Workspace
 
-VERSION: Final = "3"
+VERSION: Final = "4"
 JOB: Final = "deduplicate"
 DUPLICATES: Final = "duplicates"
 EXACT_SETS: Final = {BYTES: "same_bytes", TEXT: "same_text", URL: "same_url"}

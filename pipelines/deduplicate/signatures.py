@@ -19,7 +19,7 @@ class Signatures:
     """
 
     name = "signatures"
-    version = f"2/unicode-{unicodedata.unidata_version}"
+    version = f"3/unicode-{unicodedata.unidata_version}"
     columns = pa.schema(
         [
             pa.field("text_hash", _HASH, nullable=False),

@@ -26,6 +26,7 @@ from pipelines.deduplicate.exact import (
     members,
     partition_of,
 )
+from pipelines.deduplicate.generated import generated
 from pipelines.deduplicate.job import SENT, commit_labels, commit_partition, decisions_for
 from pipelines.deduplicate.plan import DUPLICATES, EXACT_SETS, DuplicatesPlan
 from pipelines.deduplicate.urls import URL_MEMBER_BYTES, url_members
@@ -178,7 +179,8 @@ class SendMembers(beam.DoFn):
         entry = self._workspace.ledger.get(plan.signatures[key.source], key.source, key.part)
         columns = sorted({"id", "text_hash", collapse_column(plan.collapse)})
         table = read_table(self._workspace.storage, entry.file("labels"), columns)
-        batch = members(table, plan.sources.index(key.source), key.part, plan.collapse)
+        by_models = generated(self._workspace, plan.extract[key.source], key)
+        batch = members(table, plan.sources.index(key.source), key.part, plan.collapse, by_models)
         target = partition_of(batch.column("key"), plan.num_partitions)
         yield from by_partition(batch, target, partitions, BATCH_BYTES // MEMBER_BYTES)
 

@@ -1,13 +1,14 @@
 """JSONL and Parquet in blocks: what the worker reads and children turn into documents.
 
 A block is cut where it costs nothing: at the last newline of some megabytes, or at a batch of rows.
+A plain file is read in blocks as it lies on disk, a packed one by way of `frames`.
 What cannot be cut so (the end of a packed file, a broken frame, a line beyond the limit, a row
 group that cannot be decoded) is read record by record, by the readers of `tables`.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import IO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,12 +37,12 @@ class LineBlock:
 
     offset: int
     """Byte at which the first begins, among the unpacked bytes."""
-    data: bytes
+    data: pa.Buffer
 
     @property
     def end(self) -> int:
         """Byte behind the last."""
-        return self.offset + len(self.data)
+        return self.offset + int(self.data.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class RowBlock:
     offset: int
     """Number of the first."""
     num_rows: int
-    stream: bytes
+    stream: pa.Buffer
     """The rows, an Arrow stream."""
     types: Mapping[str, str]
     """Column -> type, of all columns of the file."""
@@ -100,6 +101,9 @@ def _line_blocks(input_range: InputRange, settings: ReadSettings) -> Iterator[Bl
         lines = Lines(stream, settings.max_record_bytes)
         if input_range.start > 0:
             lines.pass_line()
+        if codec is None:
+            yield from _plain_blocks(file, stream.position, input_range, settings)
+            return
         rest = lines.read(end)  # goes on where the stream is
         while True:
             if block := _next_block(stream, end):
@@ -108,6 +112,28 @@ def _line_blocks(input_range: InputRange, settings: ReadSettings) -> Iterator[Bl
                 yield record_of_line(line, input_range.file, settings)
             else:
                 return
+
+
+def _plain_blocks(
+    file: IO[bytes], offset: int, input_range: InputRange, settings: ReadSettings
+) -> Iterator[Block]:
+    """The lines of a file that is not packed, from an offset on; a long one record by record."""
+    end = input_range.end
+    while True:
+        wanted = _BLOCK_BYTES if end is None else min(_BLOCK_BYTES, end - offset)
+        file.seek(offset)
+        data = file.read(max(0, wanted))
+        num_bytes = data.rfind(b"\n") + 1
+        if num_bytes:
+            yield LineBlock(offset, pa.py_buffer(data).slice(0, num_bytes))
+            offset += num_bytes
+            continue
+        stream = FrameStream(file, None, offset)
+        line = next(Lines(stream, settings.max_record_bytes).read(end), None)
+        if line is None:
+            return
+        yield record_of_line(line, input_range.file, settings)
+        offset = stream.position
 
 
 def _next_block(stream: FrameStream, end: int | None) -> LineBlock | None:
@@ -122,7 +148,7 @@ def _next_block(stream: FrameStream, end: int | None) -> LineBlock | None:
     data = stream.peek(wanted)
     data = data[: data.rfind(b"\n") + 1]
     stream.skip(len(data))
-    return LineBlock(offset, data) if data else None
+    return LineBlock(offset, pa.py_buffer(data)) if data else None
 
 
 def _row_blocks(input_range: InputRange, settings: ReadSettings) -> Iterator[Block]:
@@ -194,4 +220,4 @@ class _Rows:
                 writer.write_batch(batch)
         num_rows = sum(batch.num_rows for batch in self.batches)
         self.batches, self.num_bytes = [], 0
-        return RowBlock(self._first, num_rows, sink.getvalue().to_pybytes(), self._types)
+        return RowBlock(self._first, num_rows, sink.getvalue(), self._types)

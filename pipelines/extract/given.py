@@ -3,7 +3,11 @@
 Turning a line into a document is Python work (JSON, tidying, two hashes), so it is done where all
 cores are. A child takes a block of `blocks` and gives back its documents, and what was rejected.
 What comes out is what `ExtractJob` makes of the same records one by one, which a test compares;
-here a row goes from JSON to Arrow without a record object in between.
+here a row goes from JSON to Arrow without a record object in between, and lines that are plain go
+as columns (`plain_lines`).
+
+A task and a result are a batch of one row: a pickled head, and the bytes or documents as an Arrow
+column, so that what is large is copied only into and out of the pipe.
 """
 
 import hashlib
@@ -15,6 +19,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.config import SourceConfig
@@ -22,6 +27,7 @@ from pipelines.extract.blocks import Block, LineBlock, RowBlock, read_blocks
 from pipelines.extract.extracted import NO_TEXT
 from pipelines.extract.inputs import InputRange, ReadSettings
 from pipelines.extract.markup import AS_GIVEN
+from pipelines.extract.plain_lines import PlainLines, bounds_of, read_plain_lines
 from pipelines.extract.rows import Record, replace_surrogates
 from pipelines.extract.tables import (
     BAD_DATA,
@@ -42,12 +48,18 @@ from pipelines.extract.uris import canonical_uri, host_of
 from pipelines.workspace.schema import ASKED, DOCUMENT, ID, ID_BYTES, LOCATOR
 
 _BOM: Final = b"\xef\xbb\xbf"
-_TASK: Final = "task"
+# Columns of tasks and results: the head, and what is large.
+_HEAD: Final = "head"
+_DATA: Final = "data"
 # Single records that travel together; one of more characters ends its company.
 _MAX_RECORDS: Final = 64
 _MAX_CHARS: Final = 1 << 20
 _PLAIN_TEXT: Final = "text/plain"
+_NO_BYTES: Final = pa.py_buffer(b"")
+_Numbers = list[int] | npt.NDArray[np.int64]
 _WORD: Final = 8  # bytes of a length in a document id
+_WORD_LENGTH: Final = _WORD.to_bytes(_WORD, "little")
+_DIGEST_LENGTH: Final = ID_BYTES.to_bytes(_WORD, "little")
 
 
 class Reject(NamedTuple):
@@ -107,14 +119,46 @@ def tasks_of(input_range: InputRange, settings: ReadSettings) -> Iterator[pa.Rec
 
 
 def _task_of(file: str, block: Block | list[Record]) -> pa.RecordBatch:
-    data = pa.array([pickle.dumps((file, block))], pa.large_binary())
-    return pa.RecordBatch.from_pydict({_TASK: data})
+    if isinstance(block, LineBlock):
+        return _packed((file, replace(block, data=_NO_BYTES)), _one_value(block.data))
+    if isinstance(block, RowBlock):
+        return _packed((file, replace(block, stream=_NO_BYTES)), _one_value(block.stream))
+    return _packed((file, block), _one_value(_NO_BYTES))
+
+
+def _block_of(task: pa.RecordBatch) -> tuple[str, Block | list[Record]]:
+    file, block = pickle.loads(task.column(_HEAD)[0].as_buffer())
+    if isinstance(block, LineBlock):
+        block = replace(block, data=task.column(_DATA)[0].as_buffer())
+    elif isinstance(block, RowBlock):
+        block = replace(block, stream=task.column(_DATA)[0].as_buffer())
+    return file, block
+
+
+def _packed(head: object, data: pa.Array) -> pa.RecordBatch:
+    """A batch of one row."""
+    pickled = pa.array([pickle.dumps(head)], pa.large_binary())
+    return pa.RecordBatch.from_arrays([pickled, data], [_HEAD, _DATA])
+
+
+def _one_value(data: pa.Buffer) -> pa.LargeBinaryArray:
+    """An array of one value, which is not copied."""
+    bounds = pa.py_buffer(np.array([0, data.size], np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, bounds, data])
+
+
+def _result_of(made: Made) -> pa.RecordBatch:
+    rows = made.documents
+    bounds = pa.array([0, rows.num_rows], pa.int64())
+    data = pa.LargeListArray.from_arrays(bounds, rows.to_struct_array())
+    return _packed(replace(made, documents=None), data)
 
 
 def made_of(result: pa.RecordBatch) -> Made:
     """What a child gave back for a task."""
-    found: Made = pickle.loads(result.column(_TASK)[0].as_buffer())
-    return found
+    found: Made = pickle.loads(result.column(_HEAD)[0].as_buffer())
+    documents = pa.RecordBatch.from_struct_array(result.column(_DATA).flatten())
+    return replace(found, documents=documents)
 
 
 def make_documents(
@@ -123,9 +167,11 @@ def make_documents(
     """Makes the documents of a task, in a child; see `made_of`."""
     if not task.num_rows:
         return task
-    file, block = pickle.loads(task.column(_TASK)[0].as_buffer())
-    made = _make(list(_records(file, block, settings)), file, source)
-    return pa.RecordBatch.from_pydict({_TASK: pa.array([pickle.dumps(made)], pa.large_binary())})
+    file, block = _block_of(task)
+    plain = read_plain_lines(block.data, settings) if isinstance(block, LineBlock) else None
+    if plain is not None and isinstance(block, LineBlock):
+        return _result_of(_make_plain(plain, block.offset, file, source))
+    return _result_of(_make(list(_records(file, block, settings)), file, source))
 
 
 def _records(
@@ -144,7 +190,7 @@ def _records_of_lines(
     file: str, block: LineBlock, settings: ReadSettings
 ) -> Iterator[_Given | Record]:
     offset = block.offset
-    for data in block.data.split(b"\n")[:-1]:
+    for data in block.data.to_pybytes().split(b"\n")[:-1]:
         begin, length = offset, len(data) + 1
         offset += length
         if not data.strip(b" \t\r\n" + (_BOM if begin == 0 else b"")):
@@ -273,7 +319,7 @@ def _make(records: list[_Given | Record], file: str, source: SourceConfig) -> Ma
         min((record.offset for record in records), default=0),
         max((record.offset + record.length for record in records), default=0),
     )
-    return Made(file, _to_batch(rows, file, source), len(records), num_asked, rejects, extent)
+    return Made(file, _batch_of(rows, file, source), len(records), num_asked, rejects, extent)
 
 
 def _utf8(text: str) -> tuple[str, bytes]:
@@ -297,63 +343,101 @@ class _Ids:
     def __init__(self, source: str, file: str) -> None:
         name = source.encode()
         self._begun = hashlib.blake2b(_length(name) + name, digest_size=ID_BYTES)
-        self._file = file
+        self._of_file = self._named(file)
 
-    def __call__(self, uri: str | None, text: bytes, ordinal: int) -> bytes:
+    def __call__(self, uri: str | None, text: bytes | memoryview, ordinal: int) -> bytes:
         digest = hashlib.blake2b(text, digest_size=ID_BYTES).digest()
-        name = (uri or self._file).encode()
-        state = self._begun.copy()
-        state.update(
-            b"".join(
-                (
-                    _length(name),
-                    name,
-                    _length(digest),
-                    digest,
-                    _WORD.to_bytes(_WORD, "little"),
-                    ordinal.to_bytes(_WORD, "little"),
-                )
-            )
-        )
+        state = self._named(uri) if uri else self._of_file.copy()
+        state.update(digest + _WORD_LENGTH + ordinal.to_bytes(_WORD, "little"))
         return state.digest()
+
+    def _named(self, name: str) -> "hashlib.blake2b":
+        """What goes before the digest of a text, with the length of that."""
+        data = name.encode()
+        state = self._begun.copy()
+        state.update(_length(data) + data + _DIGEST_LENGTH)
+        return state
 
 
 def _length(data: bytes) -> bytes:
     return len(data).to_bytes(_WORD, "little")
 
 
-def _to_batch(
+def _make_plain(plain: PlainLines, offset: int, file: str, source: SourceConfig) -> Made:
+    """What `_make` gives for the same lines, of which the first begins at a byte of the file."""
+    begins = (plain.begins + offset).tolist()
+    n = len(begins)
+    uris: list[str | None] = [None] * n
+    if plain.uris is not None:
+        uris = [canonical_uri(uri) if uri else None for uri in plain.uris]
+    ordinals = begins
+    if plain.uris is not None:
+        ordinals = [0 if u else b for u, b in zip(plain.uris, begins, strict=True)]
+    bounds, buffer = bounds_of(plain.given)
+    ends, data, id_of = bounds.tolist(), memoryview(buffer), _Ids(source.name, file)
+    ids = [id_of(uris[i], data[ends[i] : ends[i + 1]], ordinals[i]) for i in range(n)]
+    license_ = plain.license
+    if source.license is not None:
+        license_ = license_.fill_null(source.license)
+    columns = {
+        "id": pa.array(ids, ID),
+        "text": plain.tidied,
+        "fetched_at": pa.array(plain.time or [None] * n, DOCUMENT.field("fetched_at").type),
+        "license": license_,
+        "declared_language": plain.language,
+        "locator": _places(file, plain.begins + offset, plain.lengths),
+        "meta": plain.meta,
+    }
+    extent = (begins[0], begins[-1] + int(plain.lengths[-1]))
+    return Made(file, _to_batch(columns, uris, source), n, n, [], extent)
+
+
+def _batch_of(
     rows: list[tuple[bytes, str, str | None, _Given]], file: str, source: SourceConfig
 ) -> pa.RecordBatch:
-    n = len(rows)
     given = [row[3] for row in rows]
-    uris = [row[2] for row in rows]
-    has_uri = any(uris)
     license_ = [_clean(one.license) or source.license for one in given]
-    place = [
-        pa.repeat(replace_surrogates(file), n),
-        pa.array([one.offset for one in given], pa.int64()),
-        pa.array([one.length for one in given], pa.int64()),
-        pa.nulls(n, LOCATOR.field("pages").type),
-    ]
-    hosts = [host_of(uri) if uri else None for uri in uris] if has_uri else None
+    offsets, lengths = [one.offset for one in given], [one.length for one in given]
     columns = {
         "id": pa.array([row[0] for row in rows], ID),
         "text": pa.array([row[1] for row in rows], pa.large_string()),
+        "fetched_at": pa.array([one.time for one in given], DOCUMENT.field("fetched_at").type),
+        "license": pa.array(license_, pa.string()),
+        "declared_language": pa.array([_clean(one.language) for one in given], pa.string()),
+        "locator": _places(file, offsets, lengths),
+        "meta": _meta(given),
+    }
+    return _to_batch(columns, [row[2] for row in rows], source)
+
+
+def _to_batch(
+    columns: Mapping[str, pa.Array], uris: list[str | None], source: SourceConfig
+) -> pa.RecordBatch:
+    """DOCUMENT rows without `provenance`, of the columns that differ from row to row."""
+    n = len(uris)
+    hosts = [host_of(uri) if uri else None for uri in uris] if any(uris) else None
+    columns = {
+        **columns,
         "uri": pa.array(uris, pa.string()),
         "host": pa.array(hosts, pa.string()) if hosts else pa.nulls(n, pa.string()),
         "source": pa.repeat(source.name, n),
         "media_type": pa.repeat(_PLAIN_TEXT, n),
-        "fetched_at": pa.array([one.time for one in given], DOCUMENT.field("fetched_at").type),
-        "license": pa.array(license_, pa.string()),
-        "declared_language": pa.array([_clean(one.language) for one in given], pa.string()),
-        "locator": pa.StructArray.from_arrays(place, fields=list(LOCATOR)),
         "extractor": pa.repeat(AS_GIVEN, n),
-        "meta": _meta(given),
     }
-    return pa.RecordBatch.from_arrays(
-        [columns[name] for name in columns], schema=pa.schema([DOCUMENT.field(n) for n in columns])
-    )
+    schema = pa.schema([field for field in DOCUMENT if field.name in columns])
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _places(file: str, offsets: _Numbers, lengths: _Numbers) -> pa.StructArray:
+    """LOCATOR[n]"""
+    n = len(offsets)
+    place = [
+        pa.repeat(replace_surrogates(file), n),
+        pa.array(offsets, pa.int64()),
+        pa.array(lengths, pa.int64()),
+        pa.nulls(n, LOCATOR.field("pages").type),
+    ]
+    return pa.StructArray.from_arrays(place, fields=list(LOCATOR))
 
 
 def _clean(text: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 The pairs of a part are sorted by `lower`, a text of the part itself. A block of these texts is kept
 in memory, as many as fit, and the others stream past it in the order in which they stand in their
-files: so each is read once for each block, in large reads, and threads compare what is there.
+files: so each is read once for each block, in large reads, by threads that compare what they read.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from annotators.text.shingles import ShingleSets, jaccards
+from annotators.text.shingles import ShingleRanges, jaccards_between
 from pipelines.near_duplicates.known import COMPARED, publish
 from pipelines.near_duplicates.near import Places
 from pipelines.near_duplicates.plan import NearPlan
-from pipelines.near_duplicates.store import ShingleStore
+from pipelines.near_duplicates.store import ShingleStore, words_to_read
 from pipelines.near_duplicates.threads import in_order
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
@@ -28,8 +28,7 @@ from pipelines.workspace.parts import read_table
 from pipelines.workspace.workspace import Workspace
 
 _BLOCK_BYTES: Final = 128 << 20
-_STREAM_BYTES: Final = 32 << 20
-_PAIRS: Final = 1 << 14  # of a task of a thread
+_STREAM_BYTES: Final = 4 << 20  # of a task of a thread
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def compare(
     texts, text_of = np.unique(lower, return_inverse=True)
     starts, ends = store.bounds(texts)
     out = np.empty(len(lower))
-    for first, last in _cuts(ends - starts, _BLOCK_BYTES):
+    for first, last in _cuts(words_to_read(starts, ends), _BLOCK_BYTES):
         pairs = slice(*np.searchsorted(text_of, [first, last]).tolist())
         block = store.read(texts[first:last], starts[first:last], ends[first:last])
         out[pairs] = _against(store, block, text_of[pairs] - first, higher[pairs], num_threads)
@@ -99,7 +98,7 @@ def compare(
 
 def _against(
     store: ShingleStore,
-    block: ShingleSets,
+    block: ShingleRanges,
     left: npt.NDArray[np.int64],
     higher: Places,
     num_threads: int,
@@ -109,31 +108,18 @@ def _against(
     starts, ends = store.bounds(texts)
     order = np.argsort(text_of, kind="stable")
     sorted_texts = text_of[order]
-    out = np.empty(len(left))
-    cuts = list(_cuts(ends - starts, _STREAM_BYTES))
-    num_block, num_own = len(block.offsets) - 1, len(block.hashes)
-    room = max(int((ends[first:last] - starts[first:last]).sum()) for first, last in cuts)
-    hashes = np.concatenate([block.hashes, np.empty(room, np.uint64)])
-    for first, last in cuts:
-        some = store.read(texts[first:last], starts[first:last], ends[first:last])
-        hashes[num_own : num_own + len(some.hashes)] = some.hashes
-        sets = ShingleSets(hashes, np.concatenate([block.offsets, num_own + some.offsets[1:]]))
+
+    def some(cut: tuple[int, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        first, last = cut
+        others = store.read(texts[first:last], starts[first:last], ends[first:last])
         pairs = order[slice(*np.searchsorted(sorted_texts, [first, last]).tolist())]
-        right = num_block + text_of[pairs] - first
-        out[pairs] = _on_threads(sets, left[pairs], right, num_threads)
+        return pairs, jaccards_between(block, others, left[pairs], text_of[pairs] - first)
+
+    out = np.empty(len(left))
+    cuts = _cuts(words_to_read(starts, ends), _STREAM_BYTES)
+    for pairs, found in in_order(some, cuts, num_threads):
+        out[pairs] = found
     return out
-
-
-def _on_threads(
-    sets: ShingleSets,
-    left: npt.NDArray[np.int64],
-    right: npt.NDArray[np.int64],
-    num_threads: int,
-) -> npt.NDArray[np.float64]:
-    def some(start: int) -> npt.NDArray[np.float64]:
-        return jaccards(sets, left[start : start + _PAIRS], right[start : start + _PAIRS])
-
-    return np.concatenate(list(in_order(some, range(0, len(left), _PAIRS), num_threads)))
 
 
 def _cuts(num_words: npt.NDArray[np.int64], num_bytes: int) -> Iterator[tuple[int, int]]:

@@ -48,11 +48,11 @@ def commit_components(workspace: Workspace, near: NearPlan) -> int:
     root = np.arange(len(places), dtype=np.int64)
     num_pairs = np.zeros(len(places), np.int64)
     for batch in similar_pairs(workspace, near):
-        _join(places, root, num_pairs, batch.column("lower").to_numpy(), _higher(batch))
-    num_components = _settle(root, num_pairs)
+        join_pairs(places, root, num_pairs, batch.column("lower").to_numpy(), _higher(batch))
+    num_components = settle_roots(root, num_pairs)
     total = int(num_pairs.sum())
     largest = int(num_pairs.max(initial=0))
-    num_groups = _groups(root, num_pairs, _GROUP_PAIRS)
+    num_groups = number_groups(root, num_pairs, _GROUP_PAIRS)
     files = _write_groups(workspace, near, places, root, num_groups) if num_groups > 1 else ()
     counts = {
         "texts": len(places),
@@ -92,7 +92,7 @@ def _places(workspace: Workspace, near: NearPlan) -> Places:
 
 
 @kernel
-def _join(
+def join_pairs(
     places: Places,
     root: npt.NDArray[np.int64],
     num_pairs: npt.NDArray[np.int64],
@@ -116,7 +116,7 @@ def _join(
 
 
 @kernel
-def _settle(root: npt.NDArray[np.int64], num_pairs: npt.NDArray[np.int64]) -> int:
+def settle_roots(root: npt.NDArray[np.int64], num_pairs: npt.NDArray[np.int64]) -> int:
     """Points every text at its root, and adds its pairs to those of the root; counts the roots."""
     count = 0
     for text in range(len(root)):
@@ -132,7 +132,7 @@ def _settle(root: npt.NDArray[np.int64], num_pairs: npt.NDArray[np.int64]) -> in
 
 
 @kernel
-def _groups(root: npt.NDArray[np.int64], num_pairs: npt.NDArray[np.int64], most: int) -> int:
+def number_groups(root: npt.NDArray[np.int64], num_pairs: npt.NDArray[np.int64], most: int) -> int:
     """Replaces each root by the number of its group; gives the number of groups, at least 1."""
     group, filled = 0, 0
     for text in range(len(root)):

@@ -142,7 +142,7 @@ def known_jaccards(
         after = 0
         for batch in read_batches(workspace.storage, entry.file("pairs"), batch_rows=_ROWS):
             known = _moved(batch, one)
-            after = _fill_known(
+            after = fill_known(
                 lower,
                 higher,
                 known.column("lower").to_numpy(),
@@ -178,7 +178,7 @@ def _with_sources(
 
 
 @kernel
-def _fill_known(
+def fill_known(
     lower: npt.NDArray[np.uint64],
     higher: npt.NDArray[np.uint64],
     known_lower: npt.NDArray[np.uint64],

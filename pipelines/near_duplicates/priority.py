@@ -28,13 +28,13 @@ _ROWS: Final = 1 << 16
 def has_generated(workspace: Workspace, near: NearPlan) -> bool:
     """Whether models wrote any of the documents, by the footers of their parts."""
     return any(
-        _may_be_generated(workspace.storage, entry.file("documents"))
+        may_be_generated(workspace.storage, entry.file("documents"))
         for source in near.sources
         for entry in workspace.ledger.entries(near.documents[source], source)
     )
 
 
-def _may_be_generated(storage: Storage, documents: FileRef) -> bool:
+def may_be_generated(storage: Storage, documents: FileRef) -> bool:
     """Whether some depth of a documents part is above 0, or nothing is known of it."""
     with storage.open(documents.path) as file:
         metadata = pq.ParquetFile(file).metadata
@@ -55,7 +55,7 @@ def provenance_of(workspace: Workspace, near: NearPlan, key: PartKey) -> pa.Stru
     """Kind, recipe, model and parents of all rows of a part; None where people wrote all."""
     entry = workspace.ledger.get(near.documents[key.source], key.source, key.part)
     ref = entry.file("documents")
-    if not _may_be_generated(workspace.storage, ref):
+    if not may_be_generated(workspace.storage, ref):
         return None
     columns = [f"provenance.{name}" for name in _PROVENANCE]
     batches = read_batches(workspace.storage, ref, columns, batch_rows=_ROWS)

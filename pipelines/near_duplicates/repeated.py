@@ -77,7 +77,7 @@ def commit_repeated(
                 is_signed[some - first] = False
             first += len(bands)
             num_bands += int(is_signed.sum()) * NUM_BANDS
-            num_again += _mark(bands, is_signed, shift, slots)
+            num_again += mark_bands(bands, is_signed, shift, slots)
     local = workspace.storage.scratch(".u64")
     try:
         slots[1::2].astype("<u8", copy=False).tofile(local)
@@ -95,10 +95,11 @@ def _read_part(workspace: Workspace, near: NearPlan, key: PartKey) -> Iterator[_
     entry = workspace.ledger.get(near.minhash[key.source], key.source, key.part)
     file = entry.file("labels")
     for batch in read_batches(workspace.storage, file, ["bands"], batch_rows=_BATCH_ROWS):
-        yield _part_of(batch.column("bands"))
+        yield signed_bands(batch.column("bands"))
 
 
-def _part_of(bands: pa.FixedSizeBinaryArray) -> _Part:
+def signed_bands(bands: pa.FixedSizeBinaryArray) -> _Part:
+    """The bands of some texts as words, and which of the texts have any."""
     words = np.frombuffer(bands.buffers()[1], "<u8")[NUM_BANDS * bands.offset :]
     words = words[: NUM_BANDS * len(bands)].reshape(-1, NUM_BANDS).astype(np.uint64, copy=False)
     return _Part(words, bands.is_valid().to_numpy(zero_copy_only=False).copy())
@@ -111,11 +112,11 @@ def repeated_bands(
 
     All of them where nobody looked; none of a text whose annotator failed.
     """
-    words, is_signed = _part_of(bands)
+    words, is_signed = signed_bands(bands)
     if not near.repeated_bits:
         return np.repeat(is_signed[:, None], NUM_BANDS, axis=1)
     again = _slots_of(workspace.url, near.repeated.name)
-    return _is_marked(words, is_signed, np.uint64(64 - near.repeated_bits), again)
+    return marked_bands(words, is_signed, np.uint64(64 - near.repeated_bits), again)
 
 
 @lru_cache(maxsize=1)
@@ -128,7 +129,9 @@ def _slots_of(url: str, generation: str) -> npt.NDArray[np.uint64]:
 
 
 @kernel
-def _mark(bands: _Bands, is_wanted: _Mask, shift: np.uint64, slots: npt.NDArray[np.uint64]) -> int:
+def mark_bands(
+    bands: _Bands, is_wanted: _Mask, shift: np.uint64, slots: npt.NDArray[np.uint64]
+) -> int:
     """Notes the slots of the bands; gives how many fell into a slot that was taken."""
     again = 0
     for text in range(bands.shape[0]):
@@ -145,9 +148,10 @@ def _mark(bands: _Bands, is_wanted: _Mask, shift: np.uint64, slots: npt.NDArray[
 
 
 @kernel
-def _is_marked(
+def marked_bands(
     bands: _Bands, is_wanted: _Mask, shift: np.uint64, again: npt.NDArray[np.uint64]
 ) -> _Mask:
+    """Which bands of the wanted texts fell into a slot that more than one fell into."""
     out = np.zeros(bands.shape, np.bool_)
     for text in range(bands.shape[0]):
         if is_wanted[text]:

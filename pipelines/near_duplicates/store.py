@@ -13,6 +13,7 @@ that are near to each other are read as one; on object stores through `cat_range
 sends them side by side.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Final, NamedTuple
@@ -22,8 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from annotators.text.kernels import kernel
-from annotators.text.shingles import ShingleSets, shingle_sets
+from annotators.text.shingles import ShingleRanges, ShingleSets, shingle_sets
 from pipelines.near_duplicates.near import Places, parts_at, rows_at, source_and_part
 from pipelines.near_duplicates.threads import in_order
 from pipelines.workspace.ledger import FileRef
@@ -106,20 +106,32 @@ def write_sets(
     local = storage.scratch(".u64")
     try:
         sizes = [np.zeros(0, np.int64)]
+        state = hashlib.sha256()
         with local.open("wb") as file:
+
+            def write(words: npt.NDArray[np.uint64] | npt.NDArray[np.int64]) -> None:
+                little = words.astype(words.dtype.newbyteorder("<"), copy=False)
+                little.tofile(file)
+                state.update(little.data)  # while threads make the next sets
 
             def sets_of(wanted: _Wanted) -> ShingleSets:
                 return shingle_sets(_texts_of_group(storage, documents, wanted))
 
             # A row group, of 16 MB of text, and its sets for each thread.
             for sets in in_order(sets_of, _by_row_group(storage, documents, rows), num_threads):
-                sets.hashes.astype("<u8", copy=False).tofile(file)
+                write(sets.hashes)
                 sizes.append(np.diff(sets.offsets))
-            by_row = np.zeros(num_rows + 1, "<i8")
+            by_row = np.zeros(num_rows + 1, np.int64)
             by_row[rows + 1] = np.concatenate(sizes)
-            np.cumsum(by_row).astype("<i8", copy=False).tofile(file)
-        stem = f"{folder}/part-{part:05d}"
-        return publish_file(storage, local, kind="shingles", stem=stem, rows=num_rows)
+            write(np.cumsum(by_row))
+        return publish_file(
+            storage,
+            local,
+            kind="shingles",
+            stem=f"{folder}/part-{part:05d}",
+            rows=num_rows,
+            sha256=state.hexdigest(),
+        )
     finally:
         local.unlink(missing_ok=True)
 
@@ -152,11 +164,10 @@ class ShingleStore:
         files = self._of_parts(places)
         offsets = [(ref.bytes - _WORD * (ref.rows + 1)) // _WORD for ref, _ in files]
         starts = np.concatenate([at + rows[of] for at, (_, of) in zip(offsets, files, strict=True)])
-        words = self._read(files, starts, starts + 2)
-        found = words.view("<i8").reshape(-1, 2)
-        return found[:, 0], found[:, 1]
+        words, at, _ = self._read(files, starts, starts + 2)
+        return words[at].view(np.int64), words[at + 1].view(np.int64)
 
-    def read(self, places: Places, starts: _Bounds, ends: _Bounds) -> ShingleSets:
+    def read(self, places: Places, starts: _Bounds, ends: _Bounds) -> ShingleRanges:
         """The sets at some places.
 
         Args:
@@ -164,8 +175,7 @@ class ShingleStore:
             starts: As `bounds` gives them, int64[n].
             ends: Likewise.
         """
-        hashes = self._read(self._of_parts(places), starts, ends)
-        return ShingleSets(hashes, np.concatenate([[0], np.cumsum(ends - starts)]))
+        return self._read(self._of_parts(places), starts, ends)
 
     def _of_parts(self, places: Places) -> list[tuple[FileRef, slice]]:
         """Each file, and which of the places are in it."""
@@ -180,23 +190,27 @@ class ShingleStore:
 
     def _read(
         self, files: list[tuple[FileRef, slice]], starts: _Bounds, ends: _Bounds
-    ) -> npt.NDArray[np.uint64]:
-        """The words of some ranges, one after the other; ranges of a file ascend."""
-        pieces = []
+    ) -> ShingleRanges:
+        """Some ranges, and what stands in small gaps between them; ranges of a file ascend."""
+        runs, room, at = [], 0, np.empty(len(starts), np.int64)
         for ref, of in files:
             run, firsts, lasts = _joined(starts[of], ends[of])
-            words = self._read_runs(ref, firsts, lasts)
-            if (starts[of][1:] != ends[of][:-1]).any():  # else they are what was read
-                before = np.cumsum(lasts - firsts) - lasts  # words of a run are so much further on
-                words = _without_gaps(words, starts[of] + before[run], ends[of] + before[run])
-            pieces.append(words)
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            before = room + np.cumsum(lasts - firsts) - (lasts - firsts)
+            at[of] = starts[of] + (before - firsts)[run]
+            end = room + int((lasts - firsts).sum())
+            runs.append((ref, firsts, lasts, slice(room, end)))
+            room = end
+        words = np.empty(room, "<u8")
+        for ref, firsts, lasts, of in runs:
+            self._read_runs(ref, firsts, lasts, words[of])
+        return ShingleRanges(words.astype(np.uint64, copy=False), at, at + ends - starts)
 
-    def _read_runs(self, ref: FileRef, firsts: _Bounds, lasts: _Bounds) -> npt.NDArray[np.uint64]:
-        """The words of some ranges of one file, one after the other."""
+    def _read_runs(
+        self, ref: FileRef, firsts: _Bounds, lasts: _Bounds, words: npt.NDArray[np.uint64]
+    ) -> None:
+        """Reads some ranges of one file, one after the other, into `words`."""
         path = self._storage.path(ref.path)
         starts, sizes = (_WORD * firsts).tolist(), (lasts - firsts).tolist()
-        words = np.empty(sum(sizes), "<u8")
         if self._storage.is_local:
             # Opened once, and read into place; `cat_ranges` opens it for each range.
             at = 0
@@ -208,8 +222,7 @@ class ShingleStore:
             ends = (_WORD * lasts).tolist()
             paths = [path] * len(starts)
             read = self._storage.fs.cat_ranges(paths, starts, ends, on_error="raise")
-            words = np.concatenate([np.frombuffer(block, "<u8") for block in read])
-        return words.astype(np.uint64, copy=False)
+            words[:] = np.concatenate([np.frombuffer(block, "<u8") for block in read])
 
 
 def _read_into(file: IO[bytes], start: int, target: memoryview) -> None:
@@ -226,18 +239,13 @@ def _read_into(file: IO[bytes], start: int, target: memoryview) -> None:
         done += read
 
 
-@kernel
-def _without_gaps(
-    words: npt.NDArray[np.uint64], starts: _Bounds, ends: _Bounds
-) -> npt.NDArray[np.uint64]:
-    """Some ranges of the words, one after the other."""
-    out = np.empty((ends - starts).sum(), np.uint64)
-    at = 0
-    for i in range(len(starts)):
-        size = ends[i] - starts[i]
-        out[at : at + size] = words[starts[i] : ends[i]]
-        at += size
-    return out
+def words_to_read(starts: _Bounds, ends: _Bounds) -> _Bounds:
+    """Words that `ShingleStore.read` holds for each set, with the gap behind it, int64[n]."""
+    gaps = starts[1:] - ends[:-1]
+    is_read = (gaps > 0) & (gaps * _WORD <= _GAP_BYTES)
+    sizes = ends - starts
+    sizes[:-1] += np.where(is_read, gaps, 0)
+    return sizes
 
 
 def _joined(starts: _Bounds, ends: _Bounds) -> tuple[_Bounds, _Bounds, _Bounds]:

@@ -253,10 +253,10 @@ def commit_labels(
             counts["spans"] += len(spans)
             counts["span_bytes"] += pc.sum(held).as_py() or 0
             counts["text_bytes"] += int(num_bytes.sum())
-            METER.add(level, batch.num_rows)
+            METER.add(f"{level}_labels", batch.num_rows)
         folder = labels_folder(level, generation.fp, key.source)
         ref = file.publish("labels", folder, key.part)
-    METER.add(f"{level}.parts", 1)
+    METER.add(f"{level}_labels.parts", 1)
     counts["rows"] = ref.rows
     inputs = (documents.file("documents").path,)
     workspace.ledger.commit(

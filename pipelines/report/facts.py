@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipelines.annotate.job import SCORE_BINS
-from pipelines.duplicates_found import DuplicatesFound
+from pipelines.deduplicate.found import DuplicatesFound
 
 OTHERS: Final = "\0others"
 """Name of the row that holds all rows a table had no room for."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.duplicates_found import duplicates_found
+from pipelines.deduplicate.found import duplicates_found
 from pipelines.mix.plan import read_plan
 from pipelines.report.facts import (
     IN_REJECTED_FILES,

@@ -99,7 +99,14 @@ class PartFile:
 
 
 def publish_file(
-    storage: Storage, local: Path, *, kind: str, stem: str, rows: int, digest: str | None = None
+    storage: Storage,
+    local: Path,
+    *,
+    kind: str,
+    stem: str,
+    rows: int,
+    digest: str | None = None,
+    sha256: str | None = None,
 ) -> FileRef:
     """Publishes a finished local file as `<stem>-<hash8><suffix>`.
 
@@ -111,8 +118,9 @@ def publish_file(
         rows: Rows or sequences in it.
         digest: Whose first eight digits stand in the name; the file's own hash by default. Files
             that a reader finds by a common prefix (.bin and .idx) share one.
+        sha256: Hash of the file, where whoever wrote it has made it on the way.
     """
-    sha256 = sha256_of(local)
+    sha256 = sha256 or sha256_of(local)
     size = local.stat().st_size
     suffix = "".join(local.suffixes)
     path = f"{stem}-{(digest or sha256)[:_HASH_DIGITS]}{suffix}"

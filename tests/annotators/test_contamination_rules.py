@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from annotators.contamination.annotator import OVERLAP_BYTES, PIECE_BYTES, Contamination
 from annotators.contamination.entry_points import entry_point_of, is_distinctive
+from annotators.contamination.index import MAX_SHARING
 from annotators.contamination.items import parse_benchmarks, read_items
 from annotators.contamination.planting import EDITS
 from annotators.contamination.registry import known_benchmark, known_benchmarks
@@ -156,6 +157,103 @@ def test_fields_of_a_question_are_one_text(tmp_path: Path) -> None:
     (found,) = labels(one, FERRY)
     assert decided(found) == (True, "lcs")
     assert found["contamination_spans"][0]["field"] == "Body+Question"
+
+
+# Of these options none has 10 words, and all together have 25.
+BY_BOAT = [
+    "it turns round in the harbour",
+    "it waits until the next tide",
+    "it unloads all of the cars first",
+    "it sounds its horn and goes",
+]
+
+
+def lettered(options: Sequence[str], form: str = "{}. {}") -> str:
+    return "\n".join(form.format(letter, one) for letter, one in zip("ABCD", options, strict=True))
+
+
+def test_question_is_found_without_its_passage_and_the_passage_without_it(tmp_path: Path) -> None:
+    passage = (
+        f"{FERRY}. {TIDES}. " + "On Sundays the harbour is closed to all but small boats. " * 2
+    )
+    question = "According to the harbour master who may enter the port on a Sunday in spring"
+    row = {"id": "p", "article": passage, "question": question}
+    found = labels(given(tmp_path, [row], "race"), question, passage, f"{passage}\n{question}")
+    assert [decided(one) for one in found] == [(True, "share")] * 3
+    assert [one["contamination_score"] for one in found] == [1.0] * 3
+    fields = [[span["field"] for span in one["contamination_spans"]] for one in found]
+    assert fields == [["question"], ["article"], ["article+question"]]
+
+
+def test_field_under_13_words_and_field_of_template_flag_nothing_alone(tmp_path: Path) -> None:
+    template = "Which of the following statements about what is told above is true in every year"
+    rows = [
+        {"id": n, "article": f"{' '.join(f'w{n}x{i}' for i in range(30))}", "question": template}
+        for n in range(MAX_SHARING + 1)
+    ]
+    rows[0]["article"] = FERRY + TIDES
+    assert len(template.split()) > 13
+    assert decided(labels(given(tmp_path, rows, "race"), template)[0]) == (False, None)
+    (few,) = labels(given(tmp_path, rows[1:], "race"), template)
+    assert decided(few) == (True, "share")
+    twelve = " ".join(TIDES.split()[:12])
+    short = {"article": f"{FERRY} and back to the port", "question": twelve}
+    (one,) = labels(given(tmp_path, [short], "race"), twelve)
+    assert not one["contaminated"]
+
+
+@pytest.mark.parametrize("form", ["{}. {}", "({}) {}", "{}) {}", "- {}: {}", "**{}** {}"])
+def test_options_with_letters_before_them_are_found(tmp_path: Path, form: str) -> None:
+    row = {"question": FERRY, "choices": BY_BOAT}
+    one = given(tmp_path, [row], "mmlu")
+    text = lettered(BY_BOAT, form)
+    found = labels(one, text, "\n".join(BY_BOAT), BY_BOAT[2])
+    assert [decided(row) for row in found] == [(True, "share")] * 2 + [(False, None)]
+    (span,) = found[0]["contamination_spans"]
+    assert (span["field"], span["score"]) == ("choices", 1.0)
+    assert text[span["start"] : span["end"]] == text[text.index("A") :]
+
+
+def test_letters_do_not_make_short_options_evidence(tmp_path: Path) -> None:
+    # 12 words, and 14 with the weight of four letters.
+    options = ["by noon or so", "at six sharp", "in the night", "never again"]
+    row = {"question": FERRY, "choices": options}
+    one = given(tmp_path, [row], "mmlu")
+    assert not labels(one, lettered(options))[0]["contaminated"]
+    # With a question of few words they are, as without letters.
+    together = {"question": "When does the boat return?", "choices": options}
+    text = f"{together['question']}\n{lettered(options)}"
+    (found,) = labels(given(tmp_path, [together], "mmlu"), text)
+    assert (found["contaminated"], found["contamination_score"]) == (True, 1.0)
+    assert found["contamination_spans"][0]["field"] == "question+choices"
+
+
+def test_letters_give_no_ngram_to_options_that_have_none(tmp_path: Path) -> None:
+    options = ["by noon or so", "at six", "in time", "never"]  # 9 words, and 11 with letters
+    one = given(tmp_path, [{"question": "When will it come?", "choices": options}], "mmlu")
+    for text in (lettered(options), "\n".join(options)):
+        assert decided(labels(one, text)[0]) == (False, None)
+
+
+def test_long_options_are_found_in_any_order(tmp_path: Path) -> None:
+    options = [FERRY, "it sinks", TIDES, "none of these is what the captain says"]
+    one = given(tmp_path, [{"question": "What does he say?", "choices": options}], "mmlu")
+    text = f"None of these is what the captain says. {TIDES}. {FERRY}."
+    found = labels(one, text, FERRY, options[3])
+    assert [decided(row) for row in found] == [(True, "share")] * 2 + [(False, None)]
+    spans = [text[s["start"] : s["end"]] for s in found[0]["contamination_spans"]]
+    assert spans == [TIDES, FERRY]
+
+
+def test_parts_that_cannot_be_found_beside_their_question_are_counted(tmp_path: Path) -> None:
+    rows = [
+        {"ask": FERRY, "pick": ["by noon", "at six"], "why": TIDES, "short": "at six"},
+        {"ask": FERRY + TIDES, "pick": BY_BOAT, "why": "at noon", "short": ""},
+        {"ask": "Who?", "pick": ["I", "you"], "why": "", "short": "you"},
+    ]
+    roles = {"question": ["ask"], "options": ["pick"], "answer": ["why", "short"]}
+    (facts,) = Contamination(benchmarks=[given(tmp_path, rows, **roles)]).index_facts()  # type: ignore[arg-type]
+    assert (facts.indexed, facts.parts_not_covered) == (2, 3)
 
 
 @pytest.mark.parametrize(

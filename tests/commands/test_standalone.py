@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipelines.commands import audit, decontaminate, deduplicate, explain
+from pipelines.deduplicate.alarms import DuplicatesAlarm
 from pipelines.run_record import read_run_record
 from pipelines.standalone import find_inputs
 from pipelines.workspace.workspace import Workspace
@@ -132,12 +133,22 @@ def test_deduplicate_labels_stand_beside_their_documents(made: tuple[Path, str])
 def test_deduplicate_says_what_it_found_and_where_it_is(made: tuple[Path, str]) -> None:
     out, told = made
     assert re.search(r"^documents: 9$", told, re.MULTILINE)
-    assert "records without a text, in rejects/: 1" in told
+    assert "rejected, in rejects/: empty_text 1\n" in told
     assert "older copies of one URL: 1" in told
     for name in ("same_bytes", "same_text", "same_url", "duplicates"):
         (folder,) = set(re.findall(rf"{re.escape(str(out))}/labels/{name}@[0-9a-f]+/", told))
         assert list(Path(folder).rglob("*.parquet"))
     assert "Row i of labels" in told
+    assert re.search(r"^source +documents .* another stands for$", told, re.MULTILINE)
+    clusters = Counter(d["cluster"].hex() for _, d in rows(out, "duplicates") if d["cluster"])
+    listed = re.findall(r"^  ([0-9a-f]{32})  (\d+) documents: (.+)\n    (.+)$", told, re.MULTILINE)
+    assert {id_: int(size) for id_, size, *_ in listed} == clusters
+    assert [int(size) for _, size, *_ in listed] == sorted(clusters.values(), reverse=True)
+    assert sorted(mix for _, _, mix, _ in listed) == ["bytes 1", "bytes 1", "text 1, near 1"]
+    beginnings = [text for *_, text in listed]
+    assert any(LONG.startswith(text) or NEAR.startswith(text) for text in beginnings)
+    for id_ in clusters:
+        assert f"\n  tokenmill explain duplicate {id_} --workspace {out}\n" in told
 
 
 def test_deduplicate_one_process_and_another_order_give_the_same_bytes(
@@ -177,6 +188,8 @@ def test_deduplicate_leaves_a_workspace_that_audits(made: tuple[Path, str]) -> N
         (["--levels", "near,near"], r"--levels.*'near' twice"),
         (["--threshold", "0.5"], r"--threshold: found 0\.5.*0\.7"),
         (["--min-documents", "1"], r"--min-documents: found 1.*2"),
+        (["--max-removed", "0"], r"--max-removed: found 0.*above 0"),
+        (["--max-cluster", "1.5"], r"--max-cluster: found 1\.5.*at most 1"),
         (["--text-column", "body"], r"one.*'text'.*another"),
     ],
 )
@@ -254,8 +267,63 @@ def test_explain_duplicate_wraps_on_a_narrow_screen_and_takes_a_prefix(
     assert re.search(r"^document:$", text, re.MULTILINE)
     with pytest.raises(ValueError, match="give more digits"):
         call("explain", "duplicate", _shared_prefix(ids), "--workspace", str(out))
-    with pytest.raises(ValueError, match="allowed is the id of a document"):
-        call("explain", "duplicate", "http://a.example/clock", "--workspace", str(out))
+
+
+@pytest.mark.parametrize("name", ["http://b.example/near", "b.example/near", "c.parquet#0"])
+def test_explain_duplicate_takes_what_trace_takes(made: tuple[Path, str], name: str) -> None:
+    out, _ = made
+    (near,) = [d["id"].hex() for d, _ in rows(out, "duplicates") if d["text"] == NEAR]
+    by_id = call("explain", "duplicate", near, "--workspace", str(out))
+    assert by_id.startswith(f"document {near}: ")
+    assert call("explain", "duplicate", name, "--workspace", str(out)) == by_id
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("http://a.example/ar", "2 documents match"),
+        ("b.jsonl.gz:1", "found no document"),
+        ("http://nowhere.example/", "found no document .*a URL.*FILE#ROW"),
+    ],
+)
+def test_explain_duplicate_refuses_names_of_none_and_of_several(
+    made: tuple[Path, str], name: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        call("explain", "duplicate", name, "--workspace", str(made[0]))
+
+
+def test_deduplicate_that_alarms_labels_all_and_fails(tmp_path: Path) -> None:
+    lines = [{"text": f"page {n} of the year {n * n}"} for n in range(900)]
+    lines += [{"text": LONG}] * 150
+    (tmp_path / "in").mkdir()
+    written = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "in" / "a.jsonl").write_text(written)
+    out = tmp_path / "out"
+    args = ["deduplicate", "--input", str(tmp_path / "in"), "--output", str(out)]
+    args += ["--levels", "bytes", "--processes", "1"]
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    deduplicate.register(app)
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, DuplicatesAlarm)
+    assert re.search(r"^documents: 1,050$", result.stdout, re.MULTILINE)
+    (folder,) = re.findall(rf"{re.escape(str(out))}/labels/duplicates@[0-9a-f]+/", result.stdout)
+    assert sum(pq.read_table(path).num_rows for path in Path(folder).rglob("*.parquet")) == 1050
+    told = str(result.exception)
+    assert "150 of all 1,050 documents (14.3%); the limit is 10.0%" in told
+    assert "\n  --max-cluster 0.15\n" in told
+    assert "--max-removed" not in told, "its limit is not passed"
+    assert "nothing is deleted" in told
+    assert "corpus.yaml" not in told
+    assert "duplicates.alarms" not in told
+    assert re.search(rf"explain duplicate [0-9a-f]{{32}} --workspace {re.escape(str(out))}\n", told)
+    before = files(out)
+    assert "150 documents: bytes 149" in call(*args, "--max-cluster", "0.15")
+    with pytest.raises(DuplicatesAlarm, match=r"\n  --max-removed 0\.15\n"):
+        call(*args, "--max-cluster", "1", "--max-removed", "0.14")
+    assert files(out) == before, "limits change no label"
 
 
 def _shared_prefix(ids: list[str]) -> str:
@@ -280,8 +348,49 @@ def test_decontaminate_labels_quotations_and_shares_the_documents(
     flagged = [d["text"] for d, labels in rows(out, "contamination") if labels["contaminated"]]
     assert flagged == [FIRST[4]["text"]]
     assert "contaminated: 1" in told
-    assert re.search(r"^sums +2 +1 +0 +1$", told, re.MULTILINE)
-    assert "MiB" in told
+    assert "contaminated: 1 (by rule: share 1)" in told
+    assert re.search(r"^sums +text +all text fields +2 +1 +1 +1$", told, re.MULTILINE)
+    assert re.search(r"^index in memory: \d+\.\d MiB a process$", told, re.MULTILINE)
+    assert "items not covered: 1 (1 too short, 0 too common), listed in" in told
+    listed = out / "not_covered.jsonl"
+    assert str(listed) in told
+    assert "  sums/line 2: Short? 4" in told
+    assert [json.loads(line) for line in listed.read_text().splitlines()] == [
+        {"benchmark": "sums", "item": "line 2", "beginning": "Short? 4"}
+    ]
     assert list(rows(out, "duplicates")) == list(rows(made[0], "duplicates"))
     with pytest.raises(ValueError, match=r"--against .*nothing\.jsonl"):
         call("decontaminate", *both(inputs), "--against", "nothing.jsonl", "--output", str(out))
+
+
+def test_an_input_whose_records_are_all_rejected_is_refused_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text('{"body": "texte", "x": 1}\n{"body": "テキスト"}\n')
+    out = str(tmp_path / "out")
+    args = ["deduplicate", "--input", str(tmp_path / "in"), "--output", out, "--levels", "bytes"]
+    wrong = (
+        r"no text.*2 in all.*a\.jsonl: missing_text: the text column 'text'.*body, x.*--text-col"
+    )
+    with pytest.raises(ValueError, match=wrong):
+        call(*args)
+    assert not (tmp_path / "out" / "inventory").exists()
+    assert "documents: 2\n" in call(*args, "--text-column", "body")
+
+
+def test_an_input_without_a_record_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\n")
+    with pytest.raises(ValueError, match=r"no record in 1 file"):
+        call("deduplicate", "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "out"))
+
+
+def test_rejects_are_told_by_reason(tmp_path: Path) -> None:
+    lines = ['{"text": "kept"}', '{"text": null}', '{"text": " "}', '{"text": 3}', "no json"]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    told = call(
+        "deduplicate", "--input", str(tmp_path / "a.jsonl"), "--levels", "bytes",
+        "--output", str(tmp_path / "out"),
+    )  # fmt: skip
+    (line,) = re.findall(r"rejected, in rejects/: (.*)", told)
+    assert line == "empty_text 1, invalid_json 1, missing_text 2"

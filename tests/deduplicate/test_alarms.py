@@ -77,10 +77,10 @@ def test_source_that_loses_too_much_stops_with_a_table(done: Deduplicated) -> No
     lines = alarm(done, Alarms(max_cluster=1.0))
     bad = duplicate_counts(*done)[0]
     assert lines[:7] == [
-        "source bad would lose 59.9% of its 1,000 documents as duplicates; its limit is 50.0%",
+        "source bad: another stands for 59.9% of its 1,000 documents; its limit is 50.0%",
         "",
-        "source  documents  bytes  text  near  removed  limit",
-        f"bad         1,000    {bad.bytes}   {bad.text}     0    59.9%  50.0%  <-",
+        "source  documents  bytes  text  near  another stands for  limit",
+        f"bad         1,000    {bad.bytes}   {bad.text}     0               59.9%  50.0%  <-",
         *lines[4:6],
         "",
     ]

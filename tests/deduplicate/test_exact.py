@@ -26,12 +26,19 @@ def key(number: int) -> bytes:
 
 
 def member(
-    text: int, id_: int, source: int = 0, part: int = 0, row: int = 0, exact: int | None = None
+    text: int,
+    id_: int,
+    source: int = 0,
+    part: int = 0,
+    row: int = 0,
+    exact: int | None = None,
+    *,
+    generated: bool = False,
 ) -> dict[str, object]:
     """`text` numbers the normalised form, `exact` the bytes."""
     return {
         "key": key(text), "text_hash": key(text if exact is None else exact), "id": key(id_),
-        "source": source, "part": part, "row": row,
+        "source": source, "part": part, "row": row, "generated": generated,
     }  # fmt: skip
 
 
@@ -228,7 +235,7 @@ def test_find_clusters_many_rows_of_one_text_and_of_none(num_texts: int) -> None
         return pa.Array.from_buffers(pa.binary(16), n, [None, pa.py_buffer(array.tobytes())])
 
     columns = [keys(texts), keys(texts), keys(words)]
-    places = [np.zeros(n, np.int32), np.zeros(n, np.int32), np.arange(n)]
+    places = [np.zeros(n, np.int32), np.zeros(n, np.int32), np.arange(n), np.zeros(n, bool)]
     found = find_clusters(pa.table([*columns, *map(pa.array, places)], schema=MEMBER))
     if num_texts > 1:
         assert found.num_rows == 0

@@ -453,3 +453,32 @@ def test_a_cluster_of_20_000_rows_and_as_many_alone(tmp_path: Path) -> None:
     assert one.detail["largest"] == [[min(id_ for id_, _ in same).hex(), n]]
     assert (other.counts["role.alone"], other.detail["largest"]) == (n, [])
     assert set(LEVELS) > set(plan.levels)
+
+
+@pytest.mark.parametrize(("people", "model"), [("a", "b"), ("b", "a")])
+def test_texts_of_people_represent_before_those_that_a_model_wrote(
+    people: str, model: str, tmp_path: Path
+) -> None:
+    texts = [f"{text} {number}" for number, text in enumerate(["harbour", "гавань", "港口"] * 8)]
+    spelled = [text.upper() + "." for text in texts]  # the same normalised text
+    written = {"provenance": {"kind": "synthetic", "depth": 1, "model": "m", "parents": []}}
+    documents = {
+        PartKey(people, 0): [(id_of((1, text)), text) for text in texts],
+        PartKey(model, 0): [
+            *((id_of((2, text)), text, written) for text in texts),
+            *((id_of((3, text)), text, written) for text in spelled),
+            (id_of(4), "written by a model alone", written),
+            (id_of(5), "written by a model alone", written),
+        ],
+    }
+    workspace = signed_workspace(tmp_path / "workspace", documents)
+    plan = deduplicate(workspace, documents)
+    for name, role in (("same_bytes", "bytes"), ("same_text", "text"), ("duplicates", "duplicate")):
+        first = {
+            row["id"]
+            for row in rows_of(workspace, plan.label_sets[name])
+            if row[f"{role}_role"] == "representative"
+        }
+        alone = min(id_of(4), id_of(5))
+        assert first == {*(id_of((1, text)) for text in texts), alone}, name
+    assert faults(workspace, plan) == []

@@ -16,7 +16,7 @@ from small_workspace import (
 )
 
 from pipelines.near_duplicates import components
-from pipelines.near_duplicates.components import _groups, _join, _settle
+from pipelines.near_duplicates.components import join_pairs, number_groups, settle_roots
 
 
 def found_components(num_texts: int, pairs: Sequence[tuple[int, int]]) -> list[set[int]]:
@@ -47,8 +47,8 @@ def test_components_stay_whole_and_groups_are_bounded(
     root, num_pairs = np.arange(num_texts), np.zeros(num_texts, np.int64)
     for start in range(0, len(pairs), 3):  # in batches
         ends = np.array(pairs[start : start + 3], np.int64)
-        _join(places, root, num_pairs, places[ends[:, 0]], places[ends[:, 1]])
-    count = _settle(root, num_pairs)
+        join_pairs(places, root, num_pairs, places[ends[:, 0]], places[ends[:, 1]])
+    count = settle_roots(root, num_pairs)
     expected = found_components(num_texts, pairs)
     assert count == len(expected)
     assert root.tolist() == [
@@ -56,7 +56,7 @@ def test_components_stay_whole_and_groups_are_bounded(
     ]
     inside = [sum(pair[0] in some for pair in pairs) for some in expected]
     assert [num_pairs[min(some)] for some in expected] == inside
-    num_groups = _groups(root, num_pairs, most)
+    num_groups = number_groups(root, num_pairs, most)
     group = [int(root[min(some)]) for some in expected]
     for some, number in zip(expected, group, strict=True):
         assert {int(root[text]) for text in some} == {number}

@@ -20,7 +20,7 @@ from small_workspace import (
 from annotators.text.minhash import NUM_BANDS
 from pipelines.near_duplicates import plan as plan_module
 from pipelines.near_duplicates.check import cluster_faults
-from pipelines.near_duplicates.repeated import _is_marked, _mark, repeated_bands
+from pipelines.near_duplicates.repeated import mark_bands, marked_bands, repeated_bands
 
 
 @settings(max_examples=60, deadline=None)
@@ -28,7 +28,7 @@ from pipelines.near_duplicates.repeated import _is_marked, _mark, repeated_bands
     st.lists(st.tuples(st.lists(st.integers(0, 30), min_size=3, max_size=3), st.booleans())),
     st.integers(1, 9),
 )
-def test_every_hash_that_occurs_again_is_marked(
+def test_every_hash_that_occurs_againmarked_bands(
     texts: list[tuple[list[int], bool]], cut: int
 ) -> None:
     bands = np.array([bands for bands, _ in texts], np.uint64).reshape(-1, 3)
@@ -38,8 +38,8 @@ def test_every_hash_that_occurs_again_is_marked(
     again = 0
     for start in range(0, len(texts), cut):
         some = slice(start, start + cut)
-        again += _mark(bands[some], is_wanted[some], np.uint64(54), slots)
-    found = _is_marked(bands, is_wanted, np.uint64(54), slots[1::2].copy())
+        again += mark_bands(bands[some], is_wanted[some], np.uint64(54), slots)
+    found = marked_bands(bands, is_wanted, np.uint64(54), slots[1::2].copy())
     occurs = Counter(bands[is_wanted].ravel().tolist())
     is_again = np.array([[occurs[b] > 1 for b in row] for row in bands.tolist()], bool)
     is_again = is_again.reshape(-1, 3) & is_wanted[:, None]

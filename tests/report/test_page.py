@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from labelled_corpus import EMAIL, KEY, OVERRIDE, SCRIPT
 
+from pipelines.deduplicate.found import DuplicatesFound, SpansFound
 from pipelines.report.facts import Check, OriginFacts, RunFacts
 from pipelines.report.gather import gather
 from pipelines.report.page import Price, render
@@ -309,3 +310,30 @@ def test_a_column_that_is_null_everywhere_has_no_histogram(rich: Workspace) -> N
     facts = dataclasses.replace(facts, labels=dataclasses.replace(facts.labels, histograms=null))
     samples = read_samples(rich, record, facts.labels, 1)
     assert "of_no_document" not in render(facts, samples, read_rejects(rich, record, 1))
+
+
+def test_duplicates_are_told_by_level_with_pairs_skipped_and_repeated_passages(
+    rich: Workspace,
+) -> None:
+    spans = SpansFound(documents=3, spans=1234, span_bytes=50, text_bytes=400)
+    found = DuplicatesFound(
+        documents=14,
+        roles={},
+        levels={"bytes": 4, "near": 3, "url": 1},
+        clusters=2,
+        pairs_skipped=1_000_000,
+        spans={"boilerplate": spans},
+    )
+    facts = gather(rich)
+    page = Page(page_of(rich, dataclasses.replace(facts, found=found)))
+    assert page.row("the same bytes")[0] == "4"
+    assert page.row("a similar text")[0] == "3"
+    assert page.row("a newer copy of its URL")[0] == "1"
+    text = " ".join(page.text.split())
+    assert "1,000,000 pairs of texts in crowded buckets were not compared." in text
+    assert "Boilerplate: 1,234 passages in 3 documents, 12.5 % of the text." in text
+    none = dataclasses.replace(found, levels={}, pairs_skipped=0, spans={})
+    bare = " ".join(Page(page_of(rich, dataclasses.replace(facts, found=none))).text.split())
+    assert "Documents that another stands for" not in bare
+    assert "crowded buckets" not in bare
+    assert "Boilerplate" not in bare

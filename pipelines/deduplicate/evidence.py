@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 
 from annotators.text.shingles import shingle_sets
 from pipelines.deduplicate.exact import REPEATED_RECORD, REPRESENTATIVE
+from pipelines.deduplicate.largest import document_at
 from pipelines.deduplicate.plan import JOB
-from pipelines.extract.job import JOB as EXTRACT
 from pipelines.mix.columns import id_bytes
-from pipelines.report.rows import document_rows
 from pipelines.run_record import read_run_record
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
@@ -100,8 +99,7 @@ def find_evidence(workspace: Workspace, what: str, generation: str | None = None
     """
     if not _HEX.fullmatch(what):
         raise ValueError(
-            f"found {what!r}; allowed is the id of a document, 32 hex digits, or its first digits; "
-            "`tokenmill trace` finds the id of a URL or file"
+            f"found {what!r}; allowed is the id of a document, 32 hex digits, or its first digits"
         )
     for name in _generations(workspace, generation):
         entries = workspace.ledger.entries(name)
@@ -223,10 +221,7 @@ def _compared(place: _Place, members: Sequence[_Place]) -> _Place | None:
 
 def _member(workspace: Workspace, place: _Place) -> Member:
     entry = place.entry
-    (path,) = entry.inputs
-    fp = path.split("/")[1].rpartition("@")[2]
-    made = workspace.ledger.get(f"{EXTRACT}@{fp}", entry.source, entry.part)
-    ((_, document),) = document_rows(workspace, made.file("documents"), [place.row])
+    made, document = document_at(workspace, entry, place.row)
     found = Found(
         entry=made,
         row=place.row,
