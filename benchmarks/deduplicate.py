@@ -275,14 +275,17 @@ def scale(bench: Bench, sizes: list[int], plot: Path | None) -> None:
 
 
 def _picture(sizes: list[int], runs: list[Usage], processes: int) -> str:
-    seconds = Line(name="seconds", values=[usage.seconds for usage in runs])
+    times = (
+        Line(name="by the clock", values=[usage.seconds for usage in runs]),
+        Line(name="CPU", values=[usage.cpu_seconds for usage in runs]),
+    )
     memory = (
         Line(name="PSS", values=[usage.peak_bytes / 2**30 for usage in runs]),
         Line(name="RSS", values=[usage.peak_resident_bytes / 2**30 for usage in runs]),
         Line(name="limit", values=[MEMORY_LIMIT / 2**30] * len(runs), limit=True),
     )
     panels = [
-        Panel(title="Time, s", lines=[seconds]),
+        Panel(title="Time, s", lines=times),
         Panel(title="Peak memory of all processes, GiB", lines=memory),
     ]
     caption = (
