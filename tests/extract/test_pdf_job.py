@@ -156,7 +156,8 @@ def test_audit_finds_that_counted_page_rejects_are_in_no_file(
 def test_equations_of_a_job() -> None:
     assert [terms[0] for terms in equations_of("extract")] == ["records", "pages"]
     assert equation_of("annotate.language") == ("documents", "rows")
-    assert equation_of("deduplicate.clusters") == ()
+    assert equation_of("deduplicate.clusters")[0] == "members"
+    assert equation_of("near_duplicates.candidates") == ()
 
 
 def test_papers_in_an_archive_keep_the_order_of_its_records(

@@ -1,5 +1,6 @@
 """A workspace of labels without texts, made through the real part files and ledger in no time."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,9 @@ def _commit(
             file.write(pa.RecordBatch.from_pylist(some, schema=schema))
         ref = file.publish(kind, f"{kind}/{made.name}/{key.source}", key.part)
     counts = {"documents": len(rows), "rows": len(rows), "records": len(rows)}
+    if name == "duplicates":
+        roles = Counter(f"role.{row['duplicate_role']}" for row in rows)
+        counts |= roles
     workspace.ledger.commit(
         entry_of(made, key, files=(ref,), counts=counts, watch=watch, inputs=inputs)
     )
