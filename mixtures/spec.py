@@ -48,7 +48,7 @@ OTHERS: Final = "*"
 RULES_VERSION: Final = 2
 """Enters the fingerprint; raised whenever the same file would give other draws."""
 
-REDACTABLE: Final = ("email", "ip", "phone", "card", "key")
+REDACTABLE: Final = ("email", "ip", "phone", "card", "iban", "national_id", "key")
 """Kinds of personal data that a stage can have cut; the annotator of them names the same."""
 
 REDACTION_LABELS: Final = "pii"

@@ -16,6 +16,8 @@ import typer
 COMMANDS: Final = {
     "demo": ("demo", "Take the pages in examples/ to token shards, here and now."),
     "run": ("run", "Take a corpus to token shards, or on from where it was."),
+    "annotate": ("annotate", "Label the language, quality, topic and more of plain files."),
+    "judge": ("judge", "Label a sample by a chat model, to train annotators from it."),
     "deduplicate": ("deduplicate", "Label the duplicates among plain files."),
     "decontaminate": ("decontaminate", "Label quotations of benchmarks in plain files."),
     "plan": ("plan", "Show what a mixture will draw, before a shard is written."),
@@ -89,7 +91,7 @@ def main() -> None:
     try:
         build_app(wanted)()
     except ValueError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {_without_step(str(error))}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, OSError, LookupError, RuntimeError) as error:
         # Beam wraps the interrupt that reached a worker.
@@ -108,4 +110,9 @@ def _what_failed(error: BaseException) -> str:
             "the disk is full; nothing that was committed is lost: free some space and give the "
             "same command again"
         )
-    return str(error) or type(error).__name__
+    return _without_step(str(error)) or type(error).__name__
+
+
+def _without_step(message: str) -> str:
+    """Without the name of the pipeline step that Beam adds, which no user has given."""
+    return message.partition(" [while running '")[0]

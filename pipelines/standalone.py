@@ -1,4 +1,4 @@
-"""Commands that label plain files, without a corpus: `deduplicate` and `decontaminate`.
+"""Commands that label plain files, without a corpus: `annotate`, `deduplicate`, `decontaminate`.
 
 Their input is Parquet and JSONL; their output folder is a workspace with the same files that a run
 would write, less mixtures and shards. An input is a file, a folder or a glob; files below one root
@@ -28,7 +28,7 @@ from pipelines.stages import RunOptions, Stages, refuse_own_files
 from pipelines.workspace.children import Limits, default_processes
 from pipelines.workspace.fingerprints import Generation, canonical_json
 from pipelines.workspace.inventory import Inventory, Listed
-from pipelines.workspace.jobs import PartKey
+from pipelines.workspace.jobs import PartKey, pending_keys
 from pipelines.workspace.schema import ASKED
 from pipelines.workspace.workspace import Workspace
 
@@ -193,6 +193,7 @@ def label_texts(
 
     Raises:
         ValueError: An input cannot be read or holds no text, or the folder is of something else.
+        RuntimeError: A model was replaced on the way.
     """
     workspace = stages.workspace
     roots = find_inputs(inputs, text_column)
@@ -210,6 +211,7 @@ def label_texts(
     annotate = {name: AnnotateJob(job.generation, specs) for name, job in extract.items()}
     keys = [PartKey(name, part) for name, numbers in parts.items() for part in numbers]
     stages.per_part(extract, annotate, keys)
+    _refuse_unfinished(workspace, annotate, keys)
     entries = [
         entry
         for name, job in extract.items()
@@ -225,6 +227,23 @@ def label_texts(
         annotate={name: job.generations for name, job in annotate.items()},
         rejects=rejects,
     )
+
+
+def _refuse_unfinished(
+    workspace: Workspace, annotate: Mapping[str, AnnotateJob], keys: Sequence[PartKey]
+) -> None:
+    """Refuses labels of some parts only, as they are where a model was replaced meanwhile.
+
+    Raises:
+        RuntimeError: There are such.
+    """
+    lacking = pending_keys(workspace, annotate, list(keys))
+    if lacking:
+        raise RuntimeError(
+            f"{len(lacking):,} of {len(keys):,} parts lack labels of the annotators as they are "
+            "now: a model, a list or a module of theirs was changed on the way; give the same "
+            "command again, which makes what is lacking"
+        )
 
 
 def _refuse_corpus(workspace: Workspace) -> None:

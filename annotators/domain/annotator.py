@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from annotators.domain.linear import LinearModel, Scorer, load, probe
+from annotators.domain.linear import Calibration, LinearModel, Scorer, load, probe
 from annotators.domain.terms import TermSettings
 from annotators.domain.word_lists import MIN_SCORE, WORDS, WordLists
 
@@ -44,6 +44,7 @@ class Domain:
     version = f"1/unicode-{unicodedata.unidata_version}"
     columns = pa.schema(_FIELDS)
     inputs: tuple[str, ...] = ()
+    """`url` for a model that was trained with addresses."""
 
     def __init__(self, *, model: str | Path | None = None, min_score: float | None = None) -> None:
         """Remembers the model; it is loaded at the first call.
@@ -62,6 +63,8 @@ class Domain:
                 f"no {DESCRIPTION} in {self._folder}; name a folder that `tokenmill train domain` "
                 "wrote, or leave the option `model` out"
             )
+        if self._folder is not None and _reads_urls(self._folder):
+            self.inputs = ("url",)
         default = MIN_SCORE if model is None else 0.0
         self._min_score = default if min_score is None else min_score
         if not 0 <= self._min_score <= 1:
@@ -73,6 +76,14 @@ class Domain:
             return [WORDS]
         return [self._folder / DESCRIPTION, *sorted(self._folder.glob("*.npz"))]
 
+    def check(self) -> None:
+        """Loads the model.
+
+        Raises:
+            ValueError: A file is missing or damaged; it says which, and what to do.
+        """
+        _ = self._scorers
+
     def __call__(
         self, texts: pa.LargeStringArray, labels: Mapping[str, "pa.Array[Any]"]
     ) -> pa.RecordBatch:
@@ -80,7 +91,7 @@ class Domain:
 
         Args:
             texts: One text a row, no nulls.
-            labels: Not used.
+            labels: `url`, null where unknown, for a model that was trained with addresses.
 
         Returns:
             `topic` and `format`, names or null; `topic_score` and `format_score`, null where the
@@ -92,7 +103,14 @@ class Domain:
         """
         # An empty array is one chunk too, so that its columns get their types.
         starts = range(0, max(len(texts), 1), _ROWS_AT_ONCE)
-        chunks = [self._annotate(texts.slice(start, _ROWS_AT_ONCE)) for start in starts]
+        urls = labels.get("url") if self.inputs else None
+        chunks = [
+            self._annotate(
+                texts.slice(start, _ROWS_AT_ONCE),
+                None if urls is None else urls.slice(start, _ROWS_AT_ONCE),
+            )
+            for start in starts
+        ]
         table = pa.Table.from_batches(chunks).combine_chunks()
         return pa.RecordBatch.from_arrays(
             [
@@ -102,17 +120,19 @@ class Domain:
             schema=self.columns,
         )
 
-    def _annotate(self, texts: pa.LargeStringArray) -> pa.RecordBatch:
+    def _annotate(self, texts: pa.LargeStringArray, urls: "pa.Array[Any] | None") -> pa.RecordBatch:
         columns: list[pa.Array[Any]] = []
         for task in TASKS:
             if task in self._scorers:
-                columns += self._best(self._scorers[task], texts)
+                columns += self._best(self._scorers[task], texts, urls)
             else:
                 columns += [pa.nulls(len(texts), pa.string()), pa.nulls(len(texts), pa.float32())]
         return pa.RecordBatch.from_arrays(columns, schema=self.columns)
 
-    def _best(self, scorer: Scorer, texts: pa.LargeStringArray) -> list["pa.Array[Any]"]:
-        scores = scorer.scores(texts)
+    def _best(
+        self, scorer: Scorer, texts: pa.LargeStringArray, urls: "pa.Array[Any] | None"
+    ) -> list["pa.Array[Any]"]:
+        scores = scorer.scores(texts, urls)
         best = scores.argmax(axis=1)
         score = np.take_along_axis(scores, best[:, None], axis=1)[:, 0]
         unknown = (score <= 0) | (score < self._min_score)
@@ -128,6 +148,26 @@ class Domain:
     def __getstate__(self) -> dict[str, object]:
         """Without the loaded model, which a worker loads itself."""
         return {key: value for key, value in self.__dict__.items() if key != "_scorers"}
+
+
+def has_own_labels(folder: Path) -> bool:
+    """Whether the model in a folder names other labels than WebOrganizer's."""
+    return bool(_told(folder).get("own_labels"))
+
+
+def _reads_urls(folder: Path) -> bool:
+    tasks = _told(folder).get("tasks")
+    told = tasks.values() if isinstance(tasks, dict) else ()
+    return any(isinstance(one, dict) and one.get("uses_url") for one in told)
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """What the description says, nothing where it is damaged; `load_models` says how."""
+    try:
+        told = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def load_models(folder: Path) -> dict[str, Scorer]:
@@ -148,7 +188,8 @@ def load_models(folder: Path) -> dict[str, Scorer]:
             task: LinearModel(
                 one["labels"],
                 TermSettings(one["max_words"], one["keep_lines"]),
-                load(folder / f"{task}.npz", len(one["labels"])),
+                load(folder / f"{task}.npz", len(one["labels"]), reads_urls=one["uses_url"]),
+                Calibration(**one["calibration"]),
             )
             for task, one in told["tasks"].items()
         }

@@ -19,7 +19,7 @@ curve of coverage against precision.
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -77,8 +77,13 @@ class WordLists:
         settings = TermSettings(max(num_words for _, num_words in found), keep_lines=False)
         return vocabulary, settings, weights
 
-    def scores(self, texts: pa.LargeStringArray) -> Floats:
-        """Shares of the topics: float64[num_texts, num_labels], each row's sum below 1."""
+    def scores(self, texts: pa.LargeStringArray, urls: "pa.Array[Any] | None" = None) -> Floats:
+        """Shares of the topics: float64[num_texts, num_labels], each row's sum below 1.
+
+        Args:
+            texts: large_string, no nulls.
+            urls: Not read.
+        """
         vocabulary, settings, weights = self._tables
         rows = count_terms(texts, vocabulary, settings)
         values = (1 + np.log(rows.counts)).astype(np.float32)

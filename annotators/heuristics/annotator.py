@@ -24,7 +24,7 @@ from annotators.heuristics.rules import (
     first_failures,
     select_rules,
 )
-from annotators.heuristics.score import COEFFICIENTS, features_of, quality_scores
+from annotators.heuristics.score import ScoreModel, features_of
 from annotators.heuristics.signals import GOPHER_STOP_WORDS, SIGNALS
 from annotators.heuristics.stop_words import StopWords, build_stop_words
 from annotators.text.utf8 import utf8_texts
@@ -43,7 +43,7 @@ class Heuristics:
 
     name: ClassVar[str] = "quality"
     # The character tables are those of the running Python, and 3.11 to 3.13 differ in them.
-    version: ClassVar[str] = f"2/unicode-{unicodedata.unidata_version}"
+    version: ClassVar[str] = f"3/unicode-{unicodedata.unidata_version}"
     inputs: ClassVar[tuple[str, ...]] = ("language",)
     columns: ClassVar[pa.Schema] = _COLUMNS
 
@@ -52,6 +52,7 @@ class Heuristics:
         *,
         rules: Sequence[str] = DEFAULT_RULES,
         thresholds: Mapping[str, float | None] | None = None,
+        score_model: str | Path | None = None,
     ) -> None:
         """Chooses the rules that decide.
 
@@ -59,19 +60,32 @@ class Heuristics:
             rules: Sets out of `rules.RULES`, in the order in which they are asked.
             thresholds: Values by name (`rules.THRESHOLDS`) for every language; None switches a
                 rule off.
+            score_model: File or folder of `tokenmill train quality`, instead of the shipped
+                coefficients.
 
         Raises:
-            ValueError: A set or a threshold is unknown, or a value is no number.
+            ValueError: A set or a threshold is unknown, a value is no number, or there is no such
+                file or folder.
         """
         overrides = dict(thresholds or {})
         check_thresholds(overrides)
         self._rules = select_rules(rules)
         self._overrides = overrides
+        self._score = ScoreModel(score_model)
         self._stop_words: StopWords | None = None
 
     def model_files(self) -> list[Path]:
-        """Gives the table of languages and the coefficients of the score."""
-        return [parameters.TABLE, COEFFICIENTS]
+        """Gives the table of languages and the files of the score."""
+        return [parameters.TABLE, *self._score.files()]
+
+    def check(self) -> None:
+        """Looks whether the files can be read.
+
+        Raises:
+            ValueError: One is missing or damaged; path and remedy.
+        """
+        parameters.languages()
+        self._score.check()
 
     def __call__(
         self, texts: pa.LargeStringArray, labels: Mapping[str, "pa.Array[Any]"]
@@ -91,7 +105,7 @@ class Heuristics:
         rows, language_numbers = self._measure(texts, labels)
         thresholds = parameters.threshold_table(self._rules, self._overrides)
         failures = first_failures(rows, self._rules, thresholds[language_numbers])
-        scores = quality_scores(rows, language_numbers).astype(np.float32)
+        scores = self._score.scores(texts, rows, language_numbers).astype(np.float32)
         columns = [
             *self._decisions(failures),
             pa.array(scores, pa.float32(), mask=np.isnan(scores)),

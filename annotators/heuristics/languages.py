@@ -14,8 +14,10 @@ one tokenizer for all languages (SIB-200 / FLORES dev, 12 sentences a document):
 - share of tokens with a letter: at most 0.916 of the language's median in clean text, which is
   where English stands (0.8 / 0.873); lowers 64 languages (mlt_Latn 0.823 to 0.685, tpi_Latn 0.972
   to 0.763, the others by 0.081 or less);
-- Korean, Tatar and Telugu stop words: frequent whole words, for the lists held morphemes, or
-  words of one kind of Wikipedia page;
+- Egyptian Arabic, Korean, Malayalam, Tamil, Tatar and Telugu stop words: frequent whole words
+  (in 8 of the documents of SIB-200 / FLORES dev or more), for the lists held morphemes, words of
+  one kind of Wikipedia page, or too few that clean text has; Malayalam and Tamil keep their own
+  beside them;
 - entries without a letter (U+00B7, U+30FB, U+200B) are left out.
 
 `und`, and a null label, has no stop-word rule, the widest range of mean word lengths and the lowest
@@ -27,7 +29,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +61,21 @@ class Language(NamedTuple):
 
 @functools.cache
 def languages() -> dict[str, Language]:
-    """Gives the parameters of the 119 languages and `und`, in a fixed order."""
-    table = json.loads(TABLE.read_text(encoding="utf-8"))
+    """Gives the parameters of the 119 languages and `und`, in a fixed order.
+
+    Raises:
+        ValueError: The table is missing or damaged.
+    """
+    try:
+        return _languages(json.loads(TABLE.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"the table of languages {TABLE} cannot be read ({error}); reinstall tokenmill"
+        ) from None
+
+
+def _languages(table: Mapping[str, Any]) -> dict[str, Language]:
+    """Reads the table."""
     found = {ENGLISH: Language({}, ENGLISH_STOP_WORDS)}
     for code, (values, words) in table["languages"].items():
         thresholds = dict(zip(table["columns"], values, strict=True))

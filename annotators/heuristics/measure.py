@@ -3,32 +3,40 @@
 Each text is decoded once into code points and classes; words, lines and paragraphs are then walked
 over in those arrays. Scratch is sized by the longest text and only touched as far as each text
 needs, so memory is linear in the longest text: for 50 MB in one line the peak of a process grew by
-0.7 GB (English), 0.6 GB (Chinese) and 1.9 GB (nothing but "!", each a token), two copies of the
-text among it. 4 KB documents take 0.11 ms on one core.
+0.8 GB (English, Chinese) and 2.6 GB (nothing but "!", each a token), two copies of the text among
+it. 4 KB documents take 0.06 ms on one core; what was worth most:
+
+- n-grams of n words are looked for only where those of n - 1 repeat (`repeats.top_ngram`);
+- no counts of references to arrays (`kernels.lean_kernel`);
+- loops without branches, many bytes at a time, say what need not be looked for (`lines`);
+- the stop words of one language are a table of their own, of a few cache lines.
 
 Where letters are written without spaces (Han, Kana, Thai, Lao, Khmer, Burmese), words are
 estimated as letters divided by `words.TOKENS_PER_WORD`, and an n-gram spans n times as many tokens
 as the text has for a word. FineWeb-2 (Penedo et al. 2025, arXiv:2506.20920) runs a word segmenter
 for each of these languages; the estimate keeps its thresholds meaningful without one. Decisions on
-120 Chinese pages of prose, LaTeX and code agree with datatrove 0.10 (jieba) in 99 % (Gopher
+120 Chinese pages of prose, LaTeX and code agreed with datatrove 0.10 (jieba) in 99 % (Gopher
 quality), 100 % (FineWeb) and 76 % (repetition: jieba makes each mark in program code a token, so
-code repeats more). On 1,875 English documents they agree in 99.0 % (Gopher quality), 99.9 %
-(repetition), 100 % (FineWeb) and 99.3 % (C4).
+code repeats more). On 6,317 English documents, of those that datatrove 0.10 keeps and of those that
+it drops, we agree in 99.7 and 100 % (Gopher quality), 100 and 99.4 % (repetition, 1 of 168), 100
+and 99.7 % (C4), all (FineWeb, mC4); `benchmarks/annotate.py` prints what differs.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotators.heuristics import signals as s
-from annotators.heuristics.lines import measure_split_lines
-from annotators.heuristics.spans import Spans, empty_spans, measure_lines, measure_paragraphs
-from annotators.heuristics.stop_words import StopWords, count_stop_words
+from annotators.heuristics.lines import may_have_phrases, measure_split_lines
+from annotators.heuristics.spans import LineScratch, empty_line_scratch, measure_lines
+from annotators.heuristics.stop_words import MAX_WORDS, StopWords, count_stop_words
 from annotators.text.characters import HAN, KANA, character_classes
-from annotators.text.kernels import inlined_kernel, kernel
+from annotators.text.kernels import inlined_lean_kernel, lean_kernel
 from annotators.text.repeats import (
+    Candidates,
+    all_places,
     duplicate_ngram_characters,
-    table_size,
-    top_ngram_characters,
+    empty_candidates,
+    top_ngram,
 )
 from annotators.text.utf8 import Characters, Utf8Texts, decode_text, empty_characters
 from annotators.text.words import (
@@ -49,22 +57,28 @@ _MIN_DUPLICATE_NGRAM, _MAX_DUPLICATE_NGRAM = 5, 10
 _HASH, _DOT, _ELLIPSIS = 35, 46, 0x2026
 
 
-@inlined_kernel
-def _count_symbols(points: NDArray[np.int32], num_points: int) -> tuple[int, int]:
+@inlined_lean_kernel
+def _count_symbols(points: NDArray[np.int32]) -> tuple[int, int]:
     """Counts "#", and ellipses: U+2026 and every full three dots of a run."""
-    hashes, ellipses, dots = 0, 0, 0
-    for i in range(num_points):
-        point = points[i]
-        dots = dots + 1 if point == _DOT else 0
-        hashes += point == _HASH
-        ellipses += point == _ELLIPSIS
-        if dots == 3:
-            ellipses += 1
-            dots = 0
+    hashes, ellipses = 0, 0
+    has_dots = False
+    # Without a branch, so that the compiler compares many characters at a time.
+    for i in range(len(points) - 2):
+        has_dots |= (points[i] ^ _DOT | points[i + 1] ^ _DOT | points[i + 2] ^ _DOT) == 0
+    for i in range(len(points)):
+        hashes += points[i] == _HASH
+        ellipses += points[i] == _ELLIPSIS
+    if has_dots:
+        dots = 0
+        for i in range(len(points)):
+            dots = dots + 1 if points[i] == _DOT else 0
+            if dots == 3:
+                ellipses += 1
+                dots = 0
     return hashes, ellipses
 
 
-@inlined_kernel
+@inlined_lean_kernel
 def _estimate_words(counts: NDArray[np.int64]) -> tuple[float, float]:
     """Gives the letters written without spaces, and how many words they make."""
     letters, words = 0.0, 0.0
@@ -77,14 +91,14 @@ def _estimate_words(counts: NDArray[np.int64]) -> tuple[float, float]:
     return letters, words
 
 
-@inlined_kernel
+@inlined_lean_kernel
 def _num_tokens(counts: NDArray[np.int64]) -> float:
     """Gives the tokens of a text, words where it is written without spaces estimated."""
     letters, estimated = _estimate_words(counts)
     return float(counts[NUM_TOKENS] - (letters - estimated))
 
 
-@inlined_kernel
+@inlined_lean_kernel
 def _measure_words(
     text: Characters, num_points: int, words: Words, row: NDArray[np.float64]
 ) -> float:
@@ -94,7 +108,7 @@ def _measure_words(
     surplus = letters - estimated
     num_tokens = _num_tokens(counts)
     num_words = num_tokens - counts[NUM_SYMBOL_TOKENS]
-    hashes, ellipses = _count_symbols(text.points, num_points)
+    hashes, ellipses = _count_symbols(text.points[:num_points])
     row[s.GOPHER_NUM_CHARACTERS] = num_points
     row[s.GOPHER_NUM_WORDS] = np.floor(num_words + 0.5)
     if num_words > 0:
@@ -106,49 +120,51 @@ def _measure_words(
     return counts[NUM_TOKENS] / num_tokens if surplus > 0 else 1.0
 
 
-@inlined_kernel
+@inlined_lean_kernel
 def _measure_ngrams(
     words: Words,
     num_points: int,
     per_word: float,
-    tables: tuple[NDArray[np.int32], NDArray[np.int32]],
+    candidates: Candidates,
     row: NDArray[np.float64],
 ) -> None:
     num_tokens = int(words.counts[NUM_TOKENS])
-    table, occurrences = tables
+    num_places = all_places(num_tokens, candidates.places)
     for n, signal in _TOP_NGRAMS:
         size = int(n * per_word + 0.5)
-        characters = top_ngram_characters(words, num_tokens, size, n - 1, table, occurrences)
-        row[signal] = characters / max(1, num_points)
+        length, count, num_places = top_ngram(words, num_tokens, size, candidates, num_places)
+        row[signal] = (length + n - 1) * count / max(1, num_points)  # with the spaces in it
     for n in range(_MIN_DUPLICATE_NGRAM, _MAX_DUPLICATE_NGRAM + 1):
         size = int(n * per_word + 0.5)
-        characters = duplicate_ngram_characters(words, num_tokens, size, table)
+        characters = duplicate_ngram_characters(words, num_tokens, size, candidates, num_places)
         if characters == 0:  # then no longer one repeats either
             break
         row[s.GOPHER_DUP_5_GRAM + n - _MIN_DUPLICATE_NGRAM] = characters / max(1, num_points)
 
 
-@kernel
+@lean_kernel
 def _measure_all(
     texts: Utf8Texts,
     classes: NDArray[np.uint16],
     languages: NDArray[np.int64],
     stop_words: StopWords,
-    scratch: tuple[Characters, Words, Spans, tuple[NDArray[np.int32], NDArray[np.int32]]],
+    scratch: tuple[Characters, Words, LineScratch, Candidates, NDArray[np.bool_]],
     rows: NDArray[np.float64],
 ) -> None:
     data, offsets = texts
-    text, words, spans, tables = scratch
+    text, words, lines, candidates, seen = scratch
     for i in range(len(languages)):
         row = rows[i]
         num_points = decode_text(data, offsets[i], offsets[i + 1], classes, text)
         num_tokens = split_words(text, num_points, words)
         per_word = _measure_words(text, num_points, words, row)
-        row[s.GOPHER_STOP_WORDS] = count_stop_words(words, num_tokens, languages[i], stop_words)
-        _measure_ngrams(words, num_points, per_word, tables, row)
-        measure_split_lines(text, num_points, row)
-        measure_paragraphs(text, num_points, spans, tables[0], row)
-        num_breaks = measure_lines(text, num_points, spans, tables, row)
+        row[s.GOPHER_STOP_WORDS] = count_stop_words(
+            words, num_tokens, languages[i], stop_words, seen
+        )
+        _measure_ngrams(words, num_points, per_word, candidates, row)
+        may_have_phrase = may_have_phrases(data, offsets[i], offsets[i + 1])
+        measure_split_lines(text, num_points, words, may_have_phrase, row)
+        num_breaks = measure_lines(text, num_points, lines, row)
         row[s.FINEWEB_NEW_LINE_RATIO] = num_breaks / max(1.0, _num_tokens(words.counts))
 
 
@@ -167,7 +183,12 @@ def measure(
     """
     rows = np.zeros((len(languages), len(s.SIGNALS)))
     size = texts.max_bytes() + 1
-    tables = (np.empty(table_size(size), dtype=np.int32), np.empty(size, dtype=np.int32))
-    scratch = (empty_characters(size), empty_words(size), empty_spans(size), tables)
+    scratch = (
+        empty_characters(size),
+        empty_words(size),
+        empty_line_scratch(size),
+        empty_candidates(size),
+        np.zeros(MAX_WORDS, dtype=np.bool_),
+    )
     _measure_all(texts, character_classes(), languages, stop_words, scratch, rows)
     return rows

@@ -5,7 +5,10 @@ a document's reason is the first rule it fails. Defaults are those for English:
 
 - gopher_quality: Rae et al. 2021, arXiv:2112.11446;
 - gopher_repetition: the same, Table A1;
-- c4: Raffel et al. 2020, arXiv:1910.10683 (document rules only, see `lines.py`);
+- c4: Raffel et al. 2020, arXiv:1910.10683: what its code does to lines, then to documents, see
+  `lines.py`; of its rules two drop a document at once (lorem ipsum, a curly bracket), five drop a
+  line (end, words, long word, JavaScript, policy), and a page with too few sentences left goes;
+- c4_paragraph: mC4 (Xue et al. 2021, arXiv:2010.11934): three lines of 200 characters;
 - fineweb: Penedo et al. 2024, arXiv:2406.17557, as in datatrove 0.10's
   FineWebQualityFilter (terminal punctuation of all scripts, quotes not among it).
 """
@@ -74,6 +77,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("c4_max_curly_bracket", s.C4_CURLY_BRACKET, 0, "c4_curly_bracket"),
         Rule("c4_min_sentences", s.C4_NUM_SENTENCES, 5, "c4_too_few_sentences"),
     ),
+    "c4_paragraph": (Rule("c4_min_long_lines", s.C4_LONG_LINES, 3, "c4_too_few_long_lines"),),
     "fineweb": (
         Rule("fineweb_min_lines", s.FINEWEB_NUM_LINES, 1, "fineweb_empty"),
         *(

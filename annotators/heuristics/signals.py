@@ -16,9 +16,9 @@ import pyarrow as pa
     GOPHER_DUP_5_GRAM, GOPHER_DUP_6_GRAM, GOPHER_DUP_7_GRAM, GOPHER_DUP_8_GRAM, GOPHER_DUP_9_GRAM,
     GOPHER_DUP_10_GRAM, C4_NUM_LINES, C4_NUM_SENTENCES, C4_CURLY_BRACKET, C4_LOREM_IPSUM,
     C4_TERMINAL_PUNCT_LINES, C4_SHORT_LINES, C4_LONG_WORD_LINES, C4_JAVASCRIPT_LINES,
-    C4_POLICY_LINES, FINEWEB_NUM_LINES, FINEWEB_LINE_PUNCT_RATIO, FINEWEB_SHORT_LINE_RATIO,
-    FINEWEB_CHAR_DUP_RATIO, FINEWEB_NEW_LINE_RATIO,
-) = range(36)
+    C4_POLICY_LINES, C4_LONG_LINES, FINEWEB_NUM_LINES, FINEWEB_LINE_PUNCT_RATIO,
+    FINEWEB_SHORT_LINE_RATIO, FINEWEB_CHAR_DUP_RATIO, FINEWEB_NEW_LINE_RATIO,
+) = range(37)
 # fmt: on
 
 SIGNALS: tuple[tuple[str, pa.DataType], ...] = (
@@ -53,6 +53,7 @@ SIGNALS: tuple[tuple[str, pa.DataType], ...] = (
     ("c4_long_word_lines", pa.float32()),  # with a word of over 1000 characters
     ("c4_javascript_lines", pa.float32()),
     ("c4_policy_lines", pa.float32()),
+    ("c4_long_lines", pa.int32()),  # lines of 200 characters or more
     ("fineweb_num_lines", pa.int32()),  # lines that are not blank
     ("fineweb_line_punct_ratio", pa.float32()),
     ("fineweb_short_line_ratio", pa.float32()),

@@ -13,42 +13,46 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from annotators.text.characters import character_classes
-from annotators.text.kernels import inlined_kernel, kernel
+from annotators.text.kernels import inlined_lean_kernel, lean_kernel
 from annotators.text.repeats import hash_power, slot_of, table_size
 from annotators.text.utf8 import decode_text, empty_characters, utf8_texts
 from annotators.text.words import Words, empty_words, split_words
 
-_LANGUAGE_MIX = np.uint64(0x2545F4914F6CDD1D)
-_MAX_WORDS = 256
+_LENGTH_MIX = np.uint64(0x2545F4914F6CDD1D)
+MAX_WORDS = 256
 # Of an elided word ("l'", Maltese "il-"), which a text has in front of others.
 _EDGES = "'\u2019-"
 
 
 class StopWords(NamedTuple):
-    """The stop words of all languages in one hash table (open addressing, at most half full)."""
+    """The stop words of all languages, one small hash table each (open addressing, mostly free)."""
 
     keys: NDArray[np.uint64]
-    """Hash of a word's tokens, mixed with the language and the number of tokens; 0 where free."""
+    """Hash of a word's tokens, mixed with the number of tokens; 0 where free."""
     numbers: NDArray[np.uint8]
     """Number of the word within its language, as long as `keys`."""
+    starts: NDArray[np.int64]
+    """The table of a language begins at its entry and ends at the next: `int64[languages + 1]`."""
+    shifts: NDArray[np.uint64]
+    """How far to shift a spread hash right to get a slot, by language."""
     max_tokens: NDArray[np.int64]
     """Tokens of the longest word of each language; 0 where no list is known."""
-    shift: np.uint64
 
 
-@inlined_kernel
-def _key(value: np.uint64, language: int, num_tokens: int) -> np.uint64:
-    mixed = value ^ (np.uint64(language * 64 + num_tokens + 1) * _LANGUAGE_MIX)
-    return mixed | np.uint64(1)
+@inlined_lean_kernel
+def _key(value: np.uint64, num_tokens: int) -> np.uint64:
+    return (value ^ (np.uint64(num_tokens) * _LENGTH_MIX)) | np.uint64(1)
 
 
-@inlined_kernel
-def _find(table: StopWords, key: np.uint64) -> int:
+@inlined_lean_kernel
+def _find(table: StopWords, language: int, key: np.uint64) -> int:
     """Gives the slot of a key, or the free slot where it would stand."""
-    slot = int(slot_of(key, table.shift))
-    while table.keys[slot] != 0 and table.keys[slot] != key:
-        slot = slot + 1 & len(table.keys) - 1
-    return slot
+    start = table.starts[language]
+    mask = table.starts[language + 1] - start - 1
+    slot = int(slot_of(key, table.shifts[language]))
+    while table.keys[start + slot] != 0 and table.keys[start + slot] != key:
+        slot = slot + 1 & mask
+    return int(start + slot)
 
 
 def build_stop_words(lists: Sequence[Sequence[str]]) -> StopWords:
@@ -57,19 +61,20 @@ def build_stop_words(lists: Sequence[Sequence[str]]) -> StopWords:
     Args:
         lists: The words of each language, in the order of its numbers; at most 256 each.
     """
-    assert max(map(len, lists), default=0) <= _MAX_WORDS
-    size = table_size(sum(map(len, lists)))
+    assert max(map(len, lists), default=0) <= MAX_WORDS
+    sizes = [table_size(2 * len(words)) for words in lists]
     table = StopWords(
-        np.zeros(size, dtype=np.uint64),
-        np.zeros(size, dtype=np.uint8),
+        np.zeros(sum(sizes), dtype=np.uint64),
+        np.zeros(sum(sizes), dtype=np.uint8),
+        np.cumsum([0, *sizes], dtype=np.int64),
+        np.array([65 - size.bit_length() for size in sizes], dtype=np.uint64),
         np.zeros(len(lists), dtype=np.int64),
-        np.uint64(65 - size.bit_length()),
     )
     for language, words in enumerate(lists):
         for number, (value, num_tokens) in enumerate(_hash_words(words)):
             # A kernel called from Python gives a plain int, which numba would take for signed.
-            key = np.uint64(_key(value, language, num_tokens))
-            slot = _find(table, key)
+            key = np.uint64(_key(value, num_tokens))
+            slot = _find(table, language, key)
             table.keys[slot] = key
             table.numbers[slot] = number
             table.max_tokens[language] = max(table.max_tokens[language], num_tokens)
@@ -90,8 +95,10 @@ def _hash_words(words: Sequence[str]) -> list[tuple[np.uint64, int]]:
     return hashes
 
 
-@kernel
-def count_stop_words(words: Words, num_tokens: int, language: int, table: StopWords) -> int:
+@lean_kernel
+def count_stop_words(
+    words: Words, num_tokens: int, language: int, table: StopWords, seen: NDArray[np.bool_]
+) -> int:
     """Counts the different stop words of a language in a text.
 
     Args:
@@ -99,6 +106,7 @@ def count_stop_words(words: Words, num_tokens: int, language: int, table: StopWo
         num_tokens: Tokens of the text.
         language: Number of its language.
         table: Made by `build_stop_words`.
+        seen: Scratch, `bool[MAX_WORDS]`.
 
     Returns:
         The count, or -1 where no stop words of the language are known.
@@ -106,12 +114,12 @@ def count_stop_words(words: Words, num_tokens: int, language: int, table: StopWo
     hashes = words.hashes
     if table.max_tokens[language] == 0:
         return -1
-    seen = np.zeros(_MAX_WORDS, dtype=np.bool_)
+    seen[:] = False
     count = 0
     for n in range(1, table.max_tokens[language] + 1):
         power = hash_power(n)
         for i in range(num_tokens - n + 1):
-            slot = _find(table, _key(hashes[i + n] - hashes[i] * power, language, n))
+            slot = _find(table, language, _key(hashes[i + n] - hashes[i] * power, n))
             if table.keys[slot] != 0 and not seen[table.numbers[slot]]:
                 seen[table.numbers[slot]] = True
                 count += 1

@@ -5,10 +5,15 @@ Universal Declaration of Human Rights. The score is macro-F1 over the labels tha
 sentence called `und` is a miss. Its 95 % interval resamples articles (`doc_id`), 1,000 times, since
 sentences of one article and their translations are not independent (percentile bootstrap, Efron
 1979). Outsiders are sentences in languages beyond the 119; the share of them that gets one of the
-119 is the false positive rate.
+119 is the false positive rate, told by script and by the labels that take them.
+
+`figures.json` beside the shipped model holds what this gave for it, label by label. What short
+texts, sampling and mixed documents cost is measured in `evaluation_documents`.
 """
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +24,7 @@ import pyarrow as pa
 
 from annotators.annotator import Annotator
 from annotators.language.annotator import Language
+from annotators.language.confusion import Confusion, count_confusions
 from annotators.language.languages import UNDETERMINED, language_labels
 from annotators.language.sentences import (
     EVALUATION_SETS,
@@ -29,6 +35,9 @@ from annotators.language.sentences import (
 )
 
 NUM_RESAMPLES: Final = 1000
+FIGURES: Final = Path(__file__).parent / "model" / "figures.json"
+"""What `write_figures` wrote of the shipped model."""
+
 _SEED = 0
 
 Interval = tuple[float, float]
@@ -43,6 +52,9 @@ class SetFigures:
     """Sentences in one of the 119."""
     f1: dict[str, float]
     """F1 of each label of the set, in [0, 1]."""
+    precision: dict[str, float]
+    """Among the sentences of the 119; 1 where a label was never given."""
+    recall: dict[str, float]
     macro_f1: float
     macro_f1_interval: Interval
     group_macro_f1: float
@@ -52,6 +64,11 @@ class SetFigures:
     num_outsiders: int
     false_positive_rate: float | None
     """Share of outsiders that got one of the 119; None where the set has no outsiders."""
+    false_positives_by_script: dict[str, tuple[int, int]]
+    """Script of outsiders to how many got one of the 119, and how many there are."""
+    takers: dict[str, int]
+    """Label to the outsiders that it took, the most first."""
+    confusion: Confusion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +118,70 @@ def render_language(figures: LanguageFigures, *, num_worst: int = 12) -> str:
             f"{one.undetermined_rate:>7.4f}{one.num_outsiders:>11}{rate:>12}"
         )
     for one in figures.sets:
+        if one.num_outsiders:
+            lines += _render_outsiders(one, num_worst)
         worst = sorted(one.f1.items(), key=lambda item: item[1])[:num_worst]
         lines.append(f"\nlowest on {one.name}: ")
         lines += [f"  {label} {value:.3f}" for label, value in worst]
     return "\n".join(lines)
+
+
+def _render_outsiders(one: SetFigures, num_worst: int) -> list[str]:
+    by_script = ", ".join(
+        f"{script} {taken} of {total}"
+        for script, (taken, total) in sorted(one.false_positives_by_script.items())
+        if taken
+    )
+    takers = ", ".join(f"{label} {taken}" for label, taken in list(one.takers.items())[:num_worst])
+    return [
+        f"\noutsiders of {one.name} called one of the 119, by script: {by_script or 'none'}",
+        f"taken by: {takers or 'none'}",
+    ]
+
+
+def write_figures(figures: LanguageFigures, path: Path) -> None:
+    """Writes F1, precision and recall of each label in each set as JSON."""
+    told = {
+        one.name: {
+            "sentences": one.num_sentences,
+            "macro_f1": round(one.macro_f1, 4),
+            "macro_f1_interval": [round(bound, 4) for bound in one.macro_f1_interval],
+            "group_macro_f1": round(one.group_macro_f1, 4),
+            "undetermined_rate": round(one.undetermined_rate, 4),
+            "outsiders": one.num_outsiders,
+            "false_positive_rate": one.false_positive_rate,
+            "labels": {
+                label: {
+                    "f1": round(value, 4),
+                    "precision": round(one.precision[label], 4),
+                    "recall": round(one.recall[label], 4),
+                }
+                for label, value in sorted(one.f1.items())
+            },
+        }
+        for one in figures.sets
+    }
+    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def shipped_figures() -> Mapping[str, Mapping[str, float]]:
+    """F1 of the shipped model: label to evaluation set to F1; sets without a label are left out.
+
+    Raises:
+        ValueError: The file beside the model is missing or damaged.
+    """
+    try:
+        told = json.loads(FIGURES.read_text(encoding="utf-8"))
+        found: dict[str, dict[str, float]] = {label.code: {} for label in language_labels()}
+        for name, figures in told.items():
+            for label, values in figures["labels"].items():
+                found[label][name] = float(values["f1"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as damage:
+        raise ValueError(
+            f"the figures of the language model, {FIGURES}, are missing or damaged ({damage}); "
+            "reinstall tokenmill, or measure them again: tokenmill evaluate language --figures"
+        ) from damage
+    return found
 
 
 def _evaluate_set(data: Path, name: str, annotator: Annotator, num_resamples: int) -> SetFigures:
@@ -128,17 +205,27 @@ def _evaluate_set(data: Path, name: str, annotator: Annotator, num_resamples: in
         [groups[row] for row in inside],
         [sentences[row] for row in inside],
     )
-    misses = sum(languages[row] != UNDETERMINED for row in outside)
+    taken = [row for row in outside if languages[row] != UNDETERMINED]
+    scripts = Counter(sentences[row].language[-4:] for row in outside)
+    taken_scripts = Counter(sentences[row].language[-4:] for row in taken)
+    precision, recall = counts.precision_and_recall()
     return SetFigures(
         name=name,
         num_sentences=len(inside),
         f1=dict(zip(counts.labels, counts.f1().tolist(), strict=True)),
+        precision=precision,
+        recall=recall,
         macro_f1=float(counts.f1().mean()),
         macro_f1_interval=counts.interval(num_resamples),
         group_macro_f1=float(by_group.f1().mean()),
         undetermined_rate=sum(languages[row] == UNDETERMINED for row in inside) / len(inside),
         num_outsiders=len(outside),
-        false_positive_rate=misses / len(outside) if outside else None,
+        false_positive_rate=len(taken) / len(outside) if outside else None,
+        false_positives_by_script={
+            script: (taken_scripts[script], total) for script, total in scripts.items()
+        },
+        takers=dict(Counter(languages[row] for row in taken).most_common()),
+        confusion=count_confusions([one.language for one in sentences], languages),
     )
 
 
@@ -152,23 +239,36 @@ class _Counts:
         number = {label: at for at, label in enumerate(self.labels)}
         articles = {doc: at for at, doc in enumerate(dict.fromkeys(s.doc_id for s in sentences))}
         shape = (len(articles), len(self.labels))
-        self._hits, self._wrong = np.zeros(shape), np.zeros(shape)
+        self._hits, self._missed, self._alarms = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         for right, guess, sentence in zip(told, found, sentences, strict=True):
             article = articles[sentence.doc_id]
             if right == guess:
                 self._hits[article, number[right]] += 1
                 continue
-            self._wrong[article, number[right]] += 1
+            self._missed[article, number[right]] += 1
             if guess in number:
-                self._wrong[article, number[guess]] += 1
+                self._alarms[article, number[guess]] += 1
 
     def f1(self, weights: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.float64]:
         """F1 of each label, with each article counted `weights` times (once if None)."""
         if weights is None:
             weights = np.ones(len(self._hits))
-        hits, wrong = 2 * (weights @ self._hits), weights @ self._wrong
+        hits, wrong = 2 * (weights @ self._hits), weights @ (self._missed + self._alarms)
         # A label that a resample lacks is left out of its mean.
         return np.divide(hits, hits + wrong, out=np.full_like(hits, np.nan), where=hits + wrong > 0)
+
+    def precision_and_recall(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Of each label; precision is 1 where a label was never given."""
+        hits, missed, alarms = (
+            counts.sum(axis=0) for counts in (self._hits, self._missed, self._alarms)
+        )
+        given = hits + alarms
+        precision = np.divide(hits, given, out=np.ones_like(hits), where=given > 0)
+        recall = hits / (hits + missed)
+        return (
+            dict(zip(self.labels, precision.tolist(), strict=True)),
+            dict(zip(self.labels, recall.tolist(), strict=True)),
+        )
 
     def interval(self, num_resamples: int) -> Interval:
         """95 % percentile interval of macro-F1 over resampled articles."""

@@ -1,11 +1,16 @@
-"""fastText model files: found, checked before fastText sees them, loaded once a process.
+"""fastText model files: found, checked, read into arrays, once a process.
 
 fastText 0.9.2 reads a file without looking at the state of its stream: a truncated model loads as
 one with arbitrary vectors, or ends the process. So a file is checked first. A model of this project
-has a description beside it (`<file>.json`) with its SHA-256 and the version of the fold it was
-trained on. A model of another maker is walked through by its own counts (layout: fastText 0.9.2,
-src/fasttext.cc saveModel, src/dictionary.cc save, src/matrix.cc, src/quantmatrix.cc,
-src/productquantizer.cc), which costs about 0.3 microseconds a word, and must end at its last byte.
+is a folder: the classifier `language.ftz`, what stands beside it, and a description `model.json`
+with their SHA-256 and the version of the fold they were made with. A model of another maker is
+walked through by its own counts (layout: fastText 0.9.2, src/fasttext.cc saveModel,
+src/dictionary.cc save, src/matrix.cc, src/quantmatrix.cc, src/productquantizer.cc), which costs
+about 0.3 microseconds a word, and must end at its last byte.
+
+Models with a softmax are read here and run by `fasttext_kernel`; quantised vectors are unpacked to
+float32 (bit for bit what the library adds up), 48 MB for the shipped model, in 0.1 s. Others
+(hierarchical softmax, one-vs-all) are given to the library.
 """
 
 import hashlib
@@ -13,32 +18,42 @@ import json
 import mmap
 import struct
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from annotators.language.fasttext_kernel import MAX_WORD_NGRAM, Network, find_slots
 from annotators.language.windows import FOLD_VERSION
 
-SHIPPED: Final = Path(__file__).parent / "model" / "language.ftz"
+SHIPPED: Final = Path(__file__).resolve().parent / "model" / "language.ftz"
+BESIDE: Final = ("familiarity.npz", "dialects.npz")
+"""Files that belong to a model of this project."""
+DESCRIPTION_FORMAT: Final = 2
 
 _MAGIC = 793712314  # src/fasttext.h FASTTEXT_FILEFORMAT_MAGIC_INT32
 _VERSION = 12  # src/fasttext.h FASTTEXT_VERSION
 _SUPERVISED = 3  # src/args.h model_name::sup
+_SOFTMAX = 3  # src/args.h loss_name::softmax
+_LABEL = 1  # src/dictionary.h entry_type::label
 _CENTROIDS = 256  # src/productquantizer.h ksub_ = 1 << 8
+_CACHE_LINE = 64
 
 
 class LoadedModel(NamedTuple):
-    """A fastText model and what it must be fed with."""
+    """A fastText model and what it must be fed with: a network, or else the library's object."""
 
+    network: Network | None
+    """Of a softmax model."""
     binding: Any
-    """The C++ object; its `multilinePredict` takes a whole batch in one call."""
+    """The library's C++ object of any other; its `multilinePredict` takes a batch in one call."""
     folds: bool
     """Whether it was trained on folded lines, that is by this project."""
     labels: tuple[str, ...]
-    """Without the prefix `__label__`."""
+    """Without the prefix `__label__`, in the order of the network's output."""
 
 
 def fasttext_library() -> ModuleType:
@@ -60,12 +75,24 @@ def fasttext_library() -> ModuleType:
 
 def description_path(path: Path) -> Path:
     """Where the description of a model of this project stands."""
-    return Path(f"{path}.json")
+    return path.with_name("model.json")
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """What the description must say of a model that was trained on folded lines."""
-    return {"fold_version": FOLD_VERSION, "sha256": _sha256(path)}
+def is_described(path: Path) -> bool:
+    """Whether a model is one of this project, with the files that belong to it beside it."""
+    return path.resolve() == SHIPPED or (
+        path.name == SHIPPED.name and description_path(path).is_file()
+    )
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What the description must say of the model in a folder."""
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for path in (folder / SHIPPED.name, *(folder / name for name in BESIDE))
+        if path.is_file()
+    }
+    return {"format": DESCRIPTION_FORMAT, "fold_version": FOLD_VERSION, "files": files}
 
 
 def load(path: Path) -> LoadedModel:
@@ -84,55 +111,50 @@ def load(path: Path) -> LoadedModel:
 
 @lru_cache(maxsize=2)
 def _load(path: Path) -> LoadedModel:
-    folds = description_path(path).is_file()
+    folds = is_described(path)
     if folds:
         _check_description(path)
     else:
         _check_layout(path)
+    data = _opened(path)
+    if _Walk(data).arguments().loss == _SOFTMAX:
+        try:
+            network, labels = _Walk(data).network()
+        except (struct.error, OverflowError, ValueError) as found:
+            raise _damaged(path, str(found)) from None
+        return LoadedModel(network, None, folds, labels)
     model = fasttext_library().load_model(str(path))
-    if folds and model.is_quantized():
-        _dequantise(model, path)
     labels = tuple(label.removeprefix("__label__") for label in model.labels)
-    return LoadedModel(model.f, folds, labels)
-
-
-class _TrainedModel(Protocol):
-    """What is used of fastText's own model class, which has no types."""
-
-    f: Any
-
-    def set_matrices(
-        self, input_matrix: npt.NDArray[np.float32], output_matrix: npt.NDArray[np.float32]
-    ) -> None:
-        """Replaces all vectors."""
-        ...
-
-
-def _dequantise(model: _TrainedModel, path: Path) -> None:
-    """Puts plain float32 vectors into a quantised model of this project.
-
-    They give bit for bit the same probabilities, three times as fast (5,100 against 1,700 lines of
-    2 KiB a second on one core), for 48 MB of memory. Asking the library for each of the 750,000
-    vectors takes 0.8 to 2 s; reading codes and centroids from the file takes 0.1 s.
-    """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        rows = _Walk(data).input_vectors()
-    model.set_matrices(rows, np.array(model.f.getOutputMatrix()))
+    return LoadedModel(None, model.f, folds, labels)
 
 
 def _check_description(path: Path) -> None:
-    told = json.loads(description_path(path).read_text(encoding="utf-8"))
-    if told.get("sha256") != _sha256(path):
+    """Compares the files of a model with what its description says of them."""
+    description = description_path(path)
+    remedy = "restore the folder (reinstall tokenmill) or train again: tokenmill train language"
+    if not description.is_file():
         raise ValueError(
-            f"the language model {path} is damaged: its SHA-256 is not the one that its .json "
-            "names; restore both files (reinstall tokenmill) or train again: tokenmill train "
-            "language"
+            f"there is no {description}, which describes the model beside it; {remedy}"
         )
-    if told.get("fold_version") != FOLD_VERSION:
+    try:
+        told = json.loads(description.read_text(encoding="utf-8"))
+        version, files = told["fold_version"], dict(told["files"])
+        hashes = {name: files[name]["sha256"] for name in (path.name, *files)}
+    except (KeyError, TypeError, ValueError) as found:
+        raise ValueError(f"{description} is damaged ({found!r}); {remedy}") from None
+    for name, expected in hashes.items():
+        file = path.with_name(name)
+        if not file.is_file():
+            raise ValueError(f"there is no {file}, which {description.name} names; {remedy}")
+        if _sha256(file) != expected:
+            raise ValueError(
+                f"{file} is damaged: its SHA-256 is not the one that {description.name} names; "
+                f"{remedy}"
+            )
+    if version != FOLD_VERSION:
         raise ValueError(
-            f"the language model {path} was trained on text folded by version "
-            f"{told.get('fold_version')}, this tokenmill folds by version {FOLD_VERSION}; train it "
-            "again: tokenmill train language"
+            f"the language model {path} was trained on text folded by version {version}, this "
+            f"tokenmill folds by version {FOLD_VERSION}; train it again: tokenmill train language"
         )
 
 
@@ -145,7 +167,7 @@ def _check_layout(path: Path) -> None:
     """Walks through the file by its own counts; it must end where they say."""
     size = path.stat().st_size
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with _opened(path) as data:
             end = _Walk(data).end_of_model()
     except (struct.error, OverflowError, ValueError) as found:
         raise _damaged(path, str(found)) from None
@@ -153,10 +175,44 @@ def _check_layout(path: Path) -> None:
         raise _damaged(path, f"its header tells of {end} bytes and the file has {size}")
 
 
+def _opened(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 def _damaged(path: Path, found: str) -> ValueError:
     return ValueError(
         f"{path} is damaged or is no supervised fastText model: {found}; download or train it again"
     )
+
+
+class _Arguments(NamedTuple):
+    """What a model was trained with (src/args.cc save)."""
+
+    dim: int
+    ws: int
+    epoch: int
+    min_count: int
+    neg: int
+    word_ngrams: int
+    loss: int
+    model: int
+    bucket: int
+    minn: int
+    maxn: int
+    lr_update_rate: int
+    t: float
+
+
+class _Words(NamedTuple):
+    """The dictionary of a model (src/dictionary.cc save)."""
+
+    words: list[bytes]
+    labels: list[bytes]
+    num_pruned: int
+    """Pairs of `pruned`; -1 where the model was not pruned."""
+    pruned: npt.NDArray[np.int32]
+    """int32[num_pruned, 2]: n-gram and its row."""
 
 
 class _Walk:
@@ -173,36 +229,85 @@ class _Walk:
             ValueError: The header is none of a supervised model, or a word does not end.
             struct.error: The file ends within a field.
         """
+        self.arguments()
+        self._dictionary()
+        input_is_quantised = self._flag()
+        self._skip_matrix(input_is_quantised)
+        output_is_quantised = self._flag()
+        self._skip_matrix(input_is_quantised and output_is_quantised)
+        return self._at
+
+    def arguments(self) -> _Arguments:
+        """Reads the header.
+
+        Raises:
+            ValueError: It is none of a supervised model.
+        """
         magic, version = self._read("<ii")
         if (magic, version) != (_MAGIC, _VERSION):
             raise ValueError(f"it begins with {magic}, {version} instead of {_MAGIC}, {_VERSION}")
-        arguments = self._read("<12id")
-        if arguments[7] != _SUPERVISED:
+        arguments = _Arguments(*self._read("<12id"))
+        if arguments.model != _SUPERVISED:
             raise ValueError("it holds word vectors without labels")
-        self._dictionary()
-        (input_is_quantised,) = self._read("<?")
-        self._matrix(input_is_quantised)
-        (output_is_quantised,) = self._read("<?")
-        self._matrix(input_is_quantised and output_is_quantised)
-        return self._at
+        return arguments
 
-    def input_vectors(self) -> npt.NDArray[np.float32]:
-        """float32[num_rows, dim] of a quantised input matrix, as `addRowToVector` would give them.
+    def network(self) -> tuple[Network, tuple[str, ...]]:
+        """Reads a whole softmax model, and its labels without prefix.
 
-        Row i is the concatenation of one centroid for each of its codes, times its norm
-        (fastText 0.9.2, src/quantmatrix.cc and src/productquantizer.cc).
+        Raises:
+            ValueError: Its counts contradict each other.
         """
-        self._read("<ii")
-        self._read("<12id")
-        self._dictionary()
-        self._read("<?")
+        arguments = self.arguments()
+        words = self._dictionary()
+        input_is_quantised = self._flag()
+        rows = self._matrix(input_is_quantised)
+        output_is_quantised = self._flag()
+        output = self._matrix(input_is_quantised and output_is_quantised)
+        pruned = np.zeros(0, np.int32)
+        num_ngram_rows = arguments.bucket
+        if words.num_pruned >= 0:
+            pruned = np.full(arguments.bucket if words.num_pruned else 0, -1, np.int32)
+            pruned[words.pruned[:, 0]] = words.pruned[:, 1]
+            num_ngram_rows = int(pruned.max(initial=-1)) + 1
+        found = (len(rows) >= len(words.words) + num_ngram_rows, len(output), output.shape[1])
+        if found != (True, len(words.labels), rows.shape[1]) or pruned.min(initial=0) < -1:
+            raise ValueError(
+                f"{len(words.words)} words, {num_ngram_rows} n-grams and {len(words.labels)} "
+                f"labels do not fit matrices of shapes {rows.shape} and {output.shape}"
+            )
+        if arguments.word_ngrams > MAX_WORD_NGRAM:
+            raise ValueError(
+                f"it has n-grams of {arguments.word_ngrams} words, above {MAX_WORD_NGRAM}"
+            )
+        word_bytes = np.frombuffer(b"".join(words.words), np.uint8)
+        word_ends = np.array([0, *accumulate(len(word) for word in words.words)], np.int64)
+        end = words.words.index(b"</s>") if b"</s>" in words.words else -1
+        network = Network(
+            word_bytes, word_ends, find_slots(word_bytes, word_ends), pruned, rows,
+            np.ascontiguousarray(output.T),
+            arguments.bucket, arguments.minn, arguments.maxn, arguments.word_ngrams, end,
+            words.num_pruned == 0,
+        )  # fmt: skip
+        return network, tuple(
+            label.decode(errors="replace").removeprefix("__label__") for label in words.labels
+        )
+
+    def _matrix(self, quantised: bool) -> npt.NDArray[np.float32]:
+        """float32[num_rows, dim], each row of 16 numbers in one cache line.
+
+        Row i of a quantised matrix is the concatenation of one centroid for each of its codes,
+        times its norm (fastText 0.9.2, src/quantmatrix.cc and src/productquantizer.cc).
+        """
+        if not quantised:
+            num_rows, dim = self._read("<qq")
+            return _aligned(self._array(np.float32, num_rows * dim).reshape(num_rows, dim))
         has_norms, num_rows, _, num_codes = self._read("<?qqi")
         codes = self._array(np.uint8, num_codes).reshape(num_rows, -1)
         rows = self._centroids_of(codes)
         if has_norms:
             norms = self._array(np.uint8, num_rows).reshape(num_rows, 1)
             rows *= self._centroids_of(norms)
-        return rows
+        return _aligned(rows)
 
     def _centroids_of(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Reads a product quantiser and looks up the centroids of codes [num_rows, num_parts]."""
@@ -214,10 +319,10 @@ class _Walk:
             start = part * _CENTROIDS * size
             table = centroids[start : start + _CENTROIDS * width].reshape(_CENTROIDS, width)
             found.append(table[codes[:, part]])
-        return np.ascontiguousarray(np.concatenate(found, axis=1))
+        return np.concatenate(found, axis=1)
 
     def _array(self, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
-        array = np.frombuffer(self._data, dtype, count, self._at).copy()
+        array = np.frombuffer(self._data, dtype, count, self._at)
         self._at += array.nbytes
         return array
 
@@ -226,27 +331,45 @@ class _Walk:
         self._at += struct.calcsize(layout)
         return fields
 
-    def _dictionary(self) -> None:
+    def _flag(self) -> bool:
+        return bool(self._read("<?")[0])
+
+    def _dictionary(self) -> _Words:
         num_entries, _, _, _, num_pruned = self._read("<iiiqq")
+        words: list[bytes] = []
+        labels: list[bytes] = []
         for _ in range(num_entries):
             end_of_word = self._data.find(b"\0", self._at)
             if end_of_word < 0:
                 raise ValueError("it ends within its dictionary")
-            self._at = end_of_word + 1 + 8 + 1  # behind them count and type
-        self._at += 8 * max(0, num_pruned)
+            word = self._data[self._at : end_of_word]
+            self._at = end_of_word + 1 + 8 + 1  # behind it count and type
+            is_label = self._at <= len(self._data) and self._data[self._at - 1] == _LABEL
+            (labels if is_label else words).append(word)
+        pruned = self._array(np.int32, 2 * max(0, num_pruned)).reshape(-1, 2)
+        return _Words(words, labels, num_pruned, pruned)
 
-    def _matrix(self, quantised: bool) -> None:
+    def _skip_matrix(self, quantised: bool) -> None:
         if not quantised:
             rows, columns = self._read("<qq")
             self._at += 4 * rows * columns
             return
         has_norms, rows, _, num_codes = self._read("<?qqi")
         self._at += num_codes
-        self._quantizer()
+        self._skip_quantizer()
         if has_norms:
             self._at += rows
-            self._quantizer()
+            self._skip_quantizer()
 
-    def _quantizer(self) -> None:
+    def _skip_quantizer(self) -> None:
         dim, _, _, _ = self._read("<4i")
         self._at += 4 * dim * _CENTROIDS
+
+
+def _aligned(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A copy that begins at a cache line; rows of 64 bytes in two lines take 1.6 times as long."""
+    room = np.empty(rows.nbytes + _CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % _CACHE_LINE
+    aligned = room[start : start + rows.nbytes].view(np.float32).reshape(rows.shape)
+    aligned[:] = rows
+    return aligned

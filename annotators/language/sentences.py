@@ -33,6 +33,9 @@ EVALUATION_SETS: Final = ("flores200_devtest", "ntrex128", "udhr")
 HELD_OUT_SHARE: Final = 0.2
 """Share of the articles of NTREX-128 that no model is trained on."""
 
+SPLIT_SETS: Final = frozenset({"ntrex128", "lingua_word_pairs", "lingua_single_words"})
+"""Sets of which the share HELD_OUT_SHARE is for evaluation: by article, or by the text itself."""
+
 _SAME_LABEL: Final = {"ajp_Arab": "apc_Arab"}
 """FLORES-200 splits Levantine Arabic in two; ISO 639-3 merged them in 2023 (change 2022-006)."""
 
@@ -82,6 +85,11 @@ def is_held_out(doc_id: str) -> bool:
     """Whether an article of a set that is split stays out of training, by the hash of its name."""
     digest = hashlib.blake2b(doc_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") / 2**64 < HELD_OUT_SHARE
+
+
+def is_held_out_of(name: str, doc_id: str) -> bool:
+    """Whether a sentence of a training set stays out of training: see SPLIT_SETS."""
+    return name in SPLIT_SETS and is_held_out(doc_id)
 
 
 def _places(data: Path, name: str) -> list[Path]:

@@ -40,7 +40,7 @@ _QUAD: Final = re.compile(
 _VERSION: Final = re.compile(
     r"(?:\b(?:v|ver|vers|version|versión|versão|versione|версия|release|rel|revision|rev|build|"
     r"firmware|driver|bios|update|upgrade|patch|player|kernel|section|sect?|chapter|clause|"
-    r"article|figure|fig|table|tab|appendix|item|rule|step|exercise|theorem|lemma|oid|act|verse)s?"
+    r"article|figure|fig|table|tab|appendix|item|rule|step|exercise|theorem|lemma|oid|act|verse|ec)s?"
     r"|版本|第|버전|バージョン|§)[.:]?\s*[\"'(#=]?\s*$",
     re.IGNORECASE,
 )
@@ -61,6 +61,8 @@ def find_ipv4(window: Window) -> list[tuple[int, int]]:
     Returns:
         Characters [start, end) of `window.plain`, in order.
     """
+    if window.plain.count(".", window.start, window.end) < 3:
+        return []
     matches = _QUAD.finditer(window.plain, window.start, len(window.plain))
     return [
         found.span()

@@ -46,6 +46,7 @@ _NETWORKS: Final = (
     _network(6761, 6763, *range(13, 20)),
     _network(2200, 2204, 16, 17, 18, 19),
 )
+_MIN_DIGITS: Final = 13
 _EDGE_BEFORE: Final = r"(?<![\w.,=/#&+-])(?<!\d[ -])"
 _EDGE_AFTER: Final = r"(?![\w=/]|[ .,-]\d|-\w)"
 _GROUPED: Final = re.compile(
@@ -53,9 +54,10 @@ _GROUPED: Final = re.compile(
     rf"{_EDGE_AFTER}"
 )
 _UNDIVIDED: Final = re.compile(rf"{_EDGE_BEFORE}\d{{13,19}}{_EDGE_AFTER}")
+_REACH: Final = 64  # characters before a number in which a word for a card counts
 _CARD_WORD: Final = re.compile(
     r"\b(?:cards?|visa|master ?card|maestro|amex|american express|discover|diners|jcb|credit|debit|"
-    r"kreditkarten?|karte|carte|tarjeta|cart[ãa]o|carta|kart|карт[аыуе])\b"
+    r"kreditkarten?(?:nummer|nr)?|karte|carte|tarjeta|cart[ãa]o|carta|kart|карт[аыуе])\b"
     r"|カード|卡|카드|بطاقة|کارت|कार्ड|บัตร|thẻ",
     re.IGNORECASE,
 )
@@ -70,9 +72,13 @@ def find_cards(window: Window) -> list[tuple[int, int]]:
     Returns:
         Characters [start, end) of `window.plain`, in order.
     """
+    if window.end - window.start < _MIN_DIGITS:
+        return []
     found = [match.span() for match in _matches(_GROUPED, window)]
-    if _CARD_WORD.search(window.plain[: window.start]):
-        found += [match.span() for match in _matches(_UNDIVIDED, window)]
+    undivided = [match.span() for match in _matches(_UNDIVIDED, window)]
+    low = max(0, window.start - _REACH)
+    if undivided and _CARD_WORD.search(window.plain, low, window.start):
+        found += undivided
     return sorted(span for span in found if _is_card(window.plain[slice(*span)]))
 
 

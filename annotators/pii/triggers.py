@@ -7,9 +7,10 @@ of 3.2 KB, 0.6 in 4 KB of novels, software and mathematics.
 | window | what it is |
 |---|---|
 | MAIL | bytes that an address may have, around one `@` |
-| NUMBER | digits with at most three separators between two of them: 7 digits, or 3 dots |
+| NUMBER | up to 1,024 bytes of digits, three separators or less between two: 7 digits or 3 dots |
 | COLONS | hexadecimal digits and colons: `::`, or 7 colons |
 | TOKEN | ASCII letters, digits, `_` and `-` without a gap: 16 bytes with a digit or 4 capitals |
+| CODE | capitals, then digits, in a form of `_code_around`: IBANs, national ids with letters |
 
 Digits are those of ASCII, the Arabic-Indic and Persian sets, Devanagari, Bengali and fullwidth
 forms; numbers in other digits are not found.
@@ -30,18 +31,23 @@ MAIL: Final = 0
 NUMBER: Final = 1
 COLONS: Final = 2
 TOKEN: Final = 3
+CODE: Final = 4
 
 MIN_DIGITS: Final = 7
 """The shortest telephone number that is looked for; a card has 13 digits."""
 _IPV4_DOTS: Final = 3
 _IPV6_COLONS: Final = 7
 _MAX_GAP: Final = 3  # ") - "
+_MAX_ROW: Final = 1024  # bytes of one line of numbers; longer ones are tables
 MIN_TOKEN: Final = 16
 """The shortest value that is taken for a secret; the shortest pattern of a vendor has 20."""
 _MIN_CAPITALS: Final = 4  # AKIA and a rest without a digit
 _PEM_BEGIN: Final = 10  # bytes of -----BEGIN, which is a TOKEN too (RFC 7468)
 _MAX_LOCAL: Final = 64  # RFC 5321, 4.5.3.1.1
 _MAX_DOMAIN: Final = 255  # RFC 5321, 4.5.3.1.2
+
+_MAX_IBAN: Final = 34  # ISO 13616-1
+_MIN_TWO_LETTERS: Final = 9  # QQ 12 34 56 C, shorter than any IBAN
 
 _WORD, _LOCAL, _DOMAIN, _HEX, _SEPARATOR, _SIGN = 1, 2, 4, 8, 16, 32
 
@@ -78,7 +84,7 @@ class Windows(NamedTuple):
     rows: NDArray[np.int64]
     """Which text."""
     kinds: NDArray[np.int64]
-    """MAIL, NUMBER, COLONS or TOKEN."""
+    """MAIL, NUMBER, COLONS, TOKEN or CODE."""
     starts: NDArray[np.int64]
     """First byte, counted in the whole buffer."""
     ends: NDArray[np.int64]
@@ -144,8 +150,8 @@ def _signs(
     found: NDArray[np.int64],
     count: int,
 ) -> int:
-    """Finds MAIL, NUMBER and COLONS; one of a kind begins where the last of it ended."""
-    after_number = after_colons = start
+    """Finds MAIL, NUMBER, COLONS and CODE; one of a kind begins where the last of it ended."""
+    after_number = after_colons = after_code = start
     for at in range(start, end):
         byte = data[at]
         if not classes[byte] & _SIGN:
@@ -163,7 +169,14 @@ def _signs(
         elif byte == 0x2D:
             if _begins_pem(data, at, end):
                 count = _keep(found, count, row, TOKEN, at, at + _PEM_BEGIN)
-        elif at >= after_number and _digit_width(data, at, end):
+        else:
+            if at >= after_code and at > start and _follows_capital(data, at, start):
+                low, high = _code_around(data, at, start, end)
+                if high:
+                    count = _keep(found, count, row, CODE, low, high)
+                    after_code = high
+            if at < after_number or not _digit_width(data, at, end):
+                continue
             after_number, is_number = _number_from(data, at, end, classes)
             if is_number:
                 count = _keep(found, count, row, NUMBER, at, after_number)
@@ -267,6 +280,92 @@ def _begins_pem(data: NDArray[np.uint8], at: int, end: int) -> bool:
     return bool(is_begin and dashes and data[at + 9] == 0x4E)
 
 
+@inlined_kernel
+def _is_capital(byte: int | np.uint8) -> bool:
+    return bool(0x41 <= byte <= 0x5A)
+
+
+@inlined_kernel
+def _follows_capital(data: NDArray[np.uint8], at: int, start: int) -> bool:
+    """Whether a capital stands before, or before one blank or hyphen."""
+    byte = data[at - 1]
+    if byte == 0x20 or byte == 0x2D:
+        return bool(at - 2 >= start and _is_capital(data[at - 2]))
+    return _is_capital(byte)
+
+
+@kernel
+def _code_around(data: NDArray[np.uint8], at: int, start: int, end: int) -> tuple[int, int]:
+    """Reaches out from the first digit behind capitals; gives (0, 0) for what is no code.
+
+    | capitals | then | of |
+    |---|---|---|
+    | 1, which is X, Y or Z | 7 digits | Spanish NIE |
+    | 2 | letters and digits, 7 at least with 6 digits, in groups | IBAN, British NINO |
+    | 3 or 6 | 2 digits and a capital | Italian codice fiscale, in groups or not |
+    | 4 | 6 digits or more | Mexican RFC and CURP |
+    | 5 | 4 digits and a capital | Indian PAN |
+    """
+    gap = int(not _is_capital(data[at - 1]))
+    low = at - gap
+    while low > start and at - gap - low < 7 and _is_capital(data[low - 1]):
+        low -= 1
+    letters = at - gap - low
+    if letters > 6 or (low > start and _is_word(data[low - 1])):
+        return 0, 0
+    if letters == 2:
+        high, characters, digits = _groups_from(data, at, end)
+        is_code = characters + 2 >= _MIN_TWO_LETTERS and digits >= 6
+        return (low, high) if is_code else (0, 0)
+    digits = 0
+    while at + digits < end and digits < 8 and 0x30 <= data[at + digits] <= 0x39:
+        digits += 1
+    high = at + digits
+    is_followed = high < end and _is_capital(data[high])
+    is_code = letters == 1 and data[low] >= 0x58 and digits == 7
+    is_code = is_code or (letters == 5 and gap == 0 and digits == 4 and is_followed)
+    is_code = is_code or (letters == 4 and digits >= 6)
+    if digits == 2 and is_followed and (letters == 6 or (letters == 3 and gap == 1)):
+        # The letters of the last name stand before those of the first, with a blank.
+        low -= 4 * int(letters == 3)
+        is_code = low >= start
+        for place in range(low, low + 3):
+            is_code = is_code and _is_capital(data[place])
+    return (low, high) if is_code else (0, 0)
+
+
+@inlined_kernel
+def _is_word(byte: int | np.uint8) -> bool:
+    """A letter or digit of ASCII, or an underscore."""
+    is_small = 0x61 <= byte <= 0x7A
+    return bool(is_small or 0x30 <= byte <= 0x39 or _is_capital(byte) or byte == 0x5F)
+
+
+@kernel
+def _groups_from(data: NDArray[np.uint8], first: int, end: int) -> tuple[int, int, int]:
+    """Goes over capitals and digits with single separators: (end, characters, digits)."""
+    at = last = first
+    characters = digits = gap = 0
+    while at < end and characters < _MAX_IBAN and gap < 2:
+        width = _digit_width(data, at, end)
+        if width or _is_capital(data[at]):
+            digits += int(width > 0)
+            characters, gap = characters + 1, 0
+            at += max(width, 1)
+            last = at
+            continue
+        gap += 1
+        if data[at] == 0x20 or data[at] == 0x2D:
+            at += 1
+        elif data[at] == 0xC2 and at + 1 < end and data[at + 1] == 0xA0:
+            at += 2
+        elif data[at] == 0xE2 and at + 2 < end and data[at + 1] == 0x80 and data[at + 2] == 0xAF:
+            at += 3
+        else:
+            break
+    return last, characters, digits
+
+
 @kernel
 def _number_from(
     data: NDArray[np.uint8], first: int, end: int, classes: NDArray[np.uint8]
@@ -286,7 +385,8 @@ def _number_from(
         if width == 0:
             break
         at, gap = at + width, gap + 1
-    return last, bool(digits >= MIN_DIGITS or dots >= _IPV4_DOTS)
+    is_table = last - first > _MAX_ROW
+    return last, bool((digits >= MIN_DIGITS or dots >= _IPV4_DOTS) and not is_table)
 
 
 @kernel

@@ -6,11 +6,11 @@ plain form is a place in the text. Bytes are counted only for a hit.
 """
 
 import unicodedata
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-BEFORE: Final = 64
-"""Bytes before a window that a rule may read for words such as `phone` or `version`."""
+BEFORE: Final = 96
+"""Bytes before a window that a rule may read for words: three long ones in Cyrillic letters."""
 AFTER: Final = 16
 """Bytes after it, for what must not follow."""
 
@@ -30,8 +30,7 @@ _PLAIN: Final = {
 assert all(unicodedata.decimal(chr(point), -1) >= 0 for point in list(_PLAIN)[:50])
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A window with its surroundings, decoded."""
 
     plain: str
@@ -40,14 +39,21 @@ class Window:
     """First character of the window in `plain`."""
     end: int
     """The character after its last."""
-    _original: str
-    _first_byte: int
+    original: str
+    """The same as it stands in the text."""
+    first_byte: int
+    """Where it begins in the buffer."""
 
-    def byte_at(self, character: int) -> int:
-        """Byte of the buffer at which a character of `plain` begins."""
-        if self._original.isascii():
-            return self._first_byte + character
-        return self._first_byte + len(self._original[:character].encode())
+    def bytes_at(self, characters: Sequence[int]) -> list[int]:
+        """Bytes of the buffer at which characters of `plain` begin, given in order."""
+        if self.original.isascii():
+            return [self.first_byte + character for character in characters]
+        places, at, byte = [], 0, self.first_byte
+        for character in characters:  # each stretch is encoded once, however many there are
+            byte += len(self.original[at:character].encode())
+            at = character
+            places.append(byte)
+        return places
 
 
 def window_of(data: memoryview, text: tuple[int, int], start: int, end: int) -> Window:
@@ -60,6 +66,10 @@ def window_of(data: memoryview, text: tuple[int, int], start: int, end: int) -> 
         end: The byte after its last.
     """
     first, last = max(text[0], start - BEFORE), min(text[1], end + AFTER)
+    raw = bytes(data[first:last])
+    if raw.isascii():
+        plain = raw.decode("ascii")
+        return Window(plain, start - first, end - first, plain, first)
     while first < start and data[first] & 0xC0 == 0x80:
         first += 1
     while last > end and last < text[1] and data[last] & 0xC0 == 0x80:
@@ -67,5 +77,5 @@ def window_of(data: memoryview, text: tuple[int, int], start: int, end: int) -> 
     before = str(data[first:start], "utf-8")
     inside = str(data[start:end], "utf-8")
     original = before + inside + str(data[end:last], "utf-8")
-    plain = original if original.isascii() else original.translate(_PLAIN)
+    plain = original.translate(_PLAIN)
     return Window(plain, len(before), len(before) + len(inside), original, first)

@@ -1,4 +1,9 @@
-"""Signs of a formula in a line of UTF-8: dollar spans, LaTeX commands, Unicode operators."""
+"""Signs of a formula in a line of UTF-8: dollar spans, LaTeX commands, Unicode, MathML.
+
+`is_formula_line` says whether a line is math at all, `formula_marks` how much of it there is: one
+mark for each closed dollar span, closed \\( or \\[, known LaTeX command, mathematical operator
+(U+2200 to U+22FF), mathematical letter (U+1D400 to U+1D7FF) and `<math` element.
+"""
 
 from typing import Final
 
@@ -103,6 +108,85 @@ def _has_parenthesis_span(data: NDArray[np.uint8], start: int, end: int) -> bool
 
 
 @kernel
+def formula_marks(
+    data: NDArray[np.uint8], start: int, end: int, commands: NDArray[np.uint64]
+) -> int:
+    r"""Counts the signs of formulas in one line.
+
+    Args:
+        data: uint8[num_bytes], UTF-8.
+        start: First byte of the line.
+        end: Byte behind its last.
+        commands: uint64[num_commands], sorted hashes of known LaTeX commands.
+    """
+    count = opening = 0
+    opening = opened = -1
+    at = start
+    while at < end:
+        byte = data[at]
+        if byte == _DOLLAR and (at == start or data[at - 1] != _BACKSLASH):
+            if 0 <= at - opening <= MAX_SPAN_BYTES and opening >= 0:
+                if _closes_span(data, opening, at, end):
+                    count += 1
+                    opening = -2
+            opening = at if opening > -2 else -1
+        elif byte == _BACKSLASH and at + 1 < end:
+            after = data[at + 1]
+            if after == 40 or after == 91:  # ( [
+                opened = after
+            elif (after == 41 and opened == 40) or (after == 93 and opened == 91):
+                count += 1
+                opened = -1
+            elif is_letter(after):
+                is_known = _is_command(data, at, start, end, commands)
+                count += int(is_known)
+                while not is_known and at + 1 < end and is_letter(data[at + 1]):
+                    at += 1  # and over the backslash behind: `C:\\Users\\alpha` is a path
+                at += int(not is_known)
+        elif byte == 0xE2 and at + 2 < end:
+            count += _num_unicode_operators(data, at, at + 3)
+        elif byte == 0xF0 and at + 2 < end:
+            count += int(data[at + 1] == 0x9D and 0x90 <= data[at + 2] <= 0x9F)
+        elif byte == 60:
+            count += int(_opens_math(data, at, end))
+        at += 1
+    return count
+
+
+@kernel
+def _opens_math(data: NDArray[np.uint8], at: int, end: int) -> bool:
+    """Whether `<math>` or `<math xmlns=...>` stands at `at` (MathML)."""
+    if at + 5 >= end or data[at + 1] != 109 or data[at + 2] != 97 or data[at + 3] != 116:
+        return False
+    return bool(data[at + 4] == 104 and not is_letter(data[at + 5]))
+
+
+@kernel
+def _is_command(
+    data: NDArray[np.uint8], at: int, start: int, end: int, commands: NDArray[np.uint64]
+) -> bool:
+    """Whether the backslash at `at` begins a known LaTeX command, and no path or escape."""
+    if at > start and (data[at - 1] == _BACKSLASH or data[at - 1] == 58):
+        return False
+    word_end = at + 1
+    while word_end < end and is_letter(data[word_end]):
+        word_end += 1
+    length = word_end - at - 1
+    return 2 <= length <= WORD_MAX_BYTES and is_listed(word_hash(data, at + 1, word_end), commands)
+
+
+@kernel
+def may_hold_formulas(data: NDArray[np.uint8], start: int, end: int) -> bool:
+    """Whether a line has a byte with which a sign of a formula begins."""
+    found = False
+    for at in range(start, end):
+        byte = data[at]
+        found = found or byte == _DOLLAR or byte == _BACKSLASH or byte == 0xE2
+        found = found or byte == 0xF0 or byte == 60
+    return found
+
+
+@kernel
 def _command_points(
     data: NDArray[np.uint8], start: int, end: int, commands: NDArray[np.uint64]
 ) -> int:
@@ -151,13 +235,14 @@ def is_formula_line(
         end: Byte behind its last.
         commands: uint64[num_commands], sorted hashes of known LaTeX commands.
     """
-    has_dollar = has_backslash = has_operator = False
+    has_dollar = has_backslash = has_operator = has_element = False
     for at in range(start, end):
         byte = data[at]
+        has_element = has_element or (byte == 60 and _opens_math(data, at, end))
         has_dollar = has_dollar or byte == _DOLLAR
         has_backslash = has_backslash or byte == _BACKSLASH
         has_operator = has_operator or byte == 0xE2
-    if has_dollar and _has_dollar_span(data, start, end):
+    if has_element or (has_dollar and _has_dollar_span(data, start, end)):
         return True
     if has_backslash:
         if _has_parenthesis_span(data, start, end):

@@ -8,17 +8,47 @@ Blocks come first. Lines between fences of ``` or ~~~ are code, the fences too (
 4.5), or math where the fence says math, tex or latex; a fence without an end opens nothing. Lines
 from `$$` or \[ to their ends, and inside displayed LaTeX environments, are math. Each other line is
 judged alone: `formulas.is_formula_line`, then `source_code.is_code_line`.
+
+Formulas are counted in the lines that are not code. The programming language is looked for only in
+texts with `MIN_CODE_SHARE` of code, in their code lines, and in all lines where most are code: then
+the others are its comments and its words without marks.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.stem.formulas import is_formula_line, is_letter
+from annotators.stem.formulas import (
+    formula_marks,
+    is_formula_line,
+    is_letter,
+    may_hold_formulas,
+)
+from annotators.stem.identification import (
+    MAX_BYTES,
+    Signs,
+    best_language,
+    count_signs,
+    fence_language,
+)
 from annotators.stem.source_code import is_code_line
 from annotators.stem.vocabulary import is_listed, word_hash
 from annotators.text.kernels import kernel
+
+
+class Words(NamedTuple):
+    """Hashes of the lists of `vocabulary`, each uint64 and sorted."""
+
+    keywords: NDArray[np.uint64]
+    """Words that code lines begin with."""
+    commands: NDArray[np.uint64]
+    """Known LaTeX commands."""
+    environments: NDArray[np.uint64]
+    """Displayed LaTeX environments."""
+    formats: NDArray[np.uint64]
+    """Names that make a fence a formula."""
+
 
 _PROSE: Final = 0
 _CODE: Final = 1
@@ -26,6 +56,18 @@ _MATH: Final = 2
 
 MAX_DISPLAY_LINES: Final = 60
 """A displayed formula without an end within so many lines is not one."""
+
+MIN_CODE_SHARE: Final = 0.1
+"""Share of code lines from which on a text has a programming language: one in ten."""
+
+FILE_CODE_SHARE: Final = 0.5
+"""Share of code lines from which on a text without fences is taken for a file of code."""
+
+FORMULA_UNIT: Final = 1000
+"""Characters to which `formula_density` refers."""
+
+_FENCED: Final = 3
+"""Kind of a line of code between fences."""
 
 TAB_COLUMNS: Final = 4
 _FENCE_MIN: Final = 3
@@ -150,19 +192,28 @@ def _display_end(
 
 
 @kernel
-def _count_kinds(
+def _sort_lines(
     data: NDArray[np.uint8],
     lines: NDArray[np.int64],
     count: int,
-    keywords: NDArray[np.uint64],
-    commands: NDArray[np.uint64],
-    environments: NDArray[np.uint64],
-    formats: NDArray[np.uint64],
-) -> tuple[int, int]:
-    """Counts the lines of one text that are code, and those that are math."""
-    kinds = np.zeros(3, np.int64)
+    words: Words,
+    signs: Signs,
+    kinds: NDArray[np.int8],
+    told: NDArray[np.int64],
+) -> int:
+    """Fills the kind of each line of one text, and counts the marks of its formulas.
+
+    Args:
+        data: uint8[num_bytes], UTF-8.
+        lines: int64[3, max_lines], see `_split`.
+        count: Lines there are.
+        words: Hashes of the lists.
+        signs: Of programming languages.
+        kinds: int8[max_lines], filled.
+        told: int64[num_languages], filled: lines between fences that name a language.
+    """
     unclosed = np.zeros(256, np.bool_)  # fences that no later line closes: not looked for again
-    line = 0
+    marks = line = 0
     while line < count:
         start, end = lines[0, line], lines[1, line]
         kind, last = _PROSE, _NO_END
@@ -170,57 +221,108 @@ def _count_kinds(
         if length:
             last = _fence_end(data, lines, count, line, length)
             unclosed[data[start]] = last == _NO_END
-            kind = _fence_kind(data, start + length, end, formats)
+            kind = _fence_kind(data, start + length, end, words.formats)
+            if kind == _CODE and last != _NO_END:
+                kind = _FENCED
+                language = fence_language(data, start + length, end, signs)
+                if language >= 0:
+                    told[language] += last - line
         else:
-            closer = _opens_display(data, start, end, environments)
+            closer = _opens_display(data, start, end, words.environments)
             if closer:
                 last = _display_end(data, lines, count, line, closer)
                 kind = _MATH
         if last == _NO_END:
             last, kind = line, _PROSE
-            if is_formula_line(data, start, end, commands):
+            if is_formula_line(data, start, end, words.commands):
                 kind = _MATH
-            elif is_code_line(data, start, end, lines[2, line], keywords):
+            elif is_code_line(data, start, end, lines[2, line], words.keywords):
                 kind = _CODE
-        kinds[kind] += last - line + 1
+        for at in range(line, last + 1):
+            kinds[at] = kind
+            if kind == _PROSE or kind == _MATH:
+                if may_hold_formulas(data, lines[0, at], lines[1, at]):
+                    marks += formula_marks(data, lines[0, at], lines[1, at], words.commands)
         line = last + 1
-    return kinds[_CODE], kinds[_MATH]
+    return marks
 
 
 @kernel
-def line_shares(
+def _language_of(
     data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    keywords: NDArray[np.uint64],
-    commands: NDArray[np.uint64],
-    environments: NDArray[np.uint64],
-    formats: NDArray[np.uint64],
-) -> NDArray[np.float32]:
-    """Gives the shares of code lines and math lines of each text.
+    lines: NDArray[np.int64],
+    kinds: NDArray[np.int8],
+    told: NDArray[np.int64],
+    signs: Signs,
+    counts: NDArray[np.int32],
+    evidence: NDArray[np.float64],
+) -> tuple[int, float]:
+    """Place of the language of the code of a text, or -1, and its score."""
+    num_code = num_fenced = 0
+    for kind in kinds:
+        num_code += kind == _CODE or kind == _FENCED
+        num_fenced += kind == _FENCED
+    most = int(np.argmax(told))
+    if 2 * told[most] > max(told.sum(), num_fenced // 2):
+        return most, told[most] / told.sum()
+    takes_all = num_fenced == 0 and num_code >= FILE_CODE_SHARE * len(kinds)
+    counts[:] = 0
+    left = MAX_BYTES
+    for line in range(len(kinds)):
+        kind = kinds[line]
+        is_fence = kind == _FENCED and _fence(data, lines[0, line], lines[1, line]) > 0
+        if (takes_all or kind == _CODE or kind == _FENCED) and not is_fence and left > 0:
+            if num_fenced == 0 or kind == _FENCED:
+                count_signs(data, lines[0, line], lines[1, line], signs, counts)
+                left -= lines[1, line] - lines[0, line]
+    return best_language(counts, signs.weights, evidence)
+
+
+@kernel
+def measure(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], words: Words, signs: Signs
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Measures code, math and formulas of each text, and names the language of its code.
 
     Args:
         data: uint8[num_bytes], UTF-8.
         offsets: int64[num_texts + 1]: text i is `data[offsets[i]:offsets[i + 1]]`.
-        keywords: uint64, sorted hashes of the words that code lines begin with.
-        commands: uint64, sorted hashes of known LaTeX commands.
-        environments: uint64, sorted hashes of displayed LaTeX environments.
-        formats: uint64, sorted hashes of the names that make a fence a formula.
+        words: Hashes of the lists.
+        signs: Of programming languages.
 
     Returns:
-        float32[2, num_texts]: code and math, each in [0, 1] of the lines that are not blank; both
-        0 for a text without such lines.
+        float32[4, num_texts]: the shares of code lines and math lines, each in [0, 1] of the lines
+        that are not blank (0 without such lines); marks of formulas per 1,000 characters; score of
+        the language. int64[num_texts]: place of the language in `identification.LANGUAGES`, or -1.
     """
     num_texts = len(offsets) - 1
-    shares = np.zeros((2, num_texts), np.float32)
+    found = np.zeros((4, num_texts), np.float32)
+    languages = np.full(num_texts, -1, np.int64)
+    counts = np.zeros(len(signs.weights), np.int32)
+    evidence = np.zeros(signs.weights.shape[1])
+    told = np.zeros(signs.weights.shape[1], np.int64)
     for text in range(num_texts):
         start, end = offsets[text], offsets[text + 1]
-        max_lines = 1
+        max_lines, num_characters = 1, 0
         for at in range(start, end):
             max_lines += data[at] == 10
+            num_characters += data[at] & 0xC0 != 0x80
         lines = np.empty((3, max_lines), np.int64)
         count = _split(data, start, end, lines)
-        if count:
-            code, math = _count_kinds(data, lines, count, keywords, commands, environments, formats)
-            shares[0, text] = code / count
-            shares[1, text] = math / count
-    return shares
+        if not count:
+            continue
+        kinds = np.empty(count, np.int8)
+        told[:] = 0
+        marks = _sort_lines(data, lines, count, words, signs, kinds, told)
+        code = math = 0
+        for kind in kinds:
+            code += kind == _CODE or kind == _FENCED
+            math += kind == _MATH
+        found[0, text] = code / count
+        found[1, text] = math / count
+        found[2, text] = marks * FORMULA_UNIT / num_characters
+        if code >= MIN_CODE_SHARE * count:
+            languages[text], found[3, text] = _language_of(
+                data, lines, kinds, told, signs, counts, evidence
+            )
+    return found, languages

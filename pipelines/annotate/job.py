@@ -1,22 +1,25 @@
 """The annotate job: one read of a documents part, one row-aligned part for each labels set.
 
 Equation: rows of each labels part = rows of its documents part, with the same ids in the same
-order. A document that kills its annotator keeps its row, with null labels, and is listed among the
-job's rejects with the reason.
+order. A document that kills an annotator keeps its row, with null labels in the set of that
+annotator, and is listed among the set's rejects with the reason. The other sets are as if the
+annotator were not there: a set never depends on which others are made beside it.
 """
 
 import functools
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from annotators.annotator import DOCUMENT_COLUMNS
 from pipelines.annotate.registry import AnnotatorSpec
+from pipelines.annotate.rows import FAILED, annotate_rows, labels_schema, null_row, seconds_of
+from pipelines.annotate.values import SCORE_BINS, Values
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import METER, PartKey, entry_of
@@ -29,16 +32,17 @@ from pipelines.workspace.parts import (
     read_table,
     rejects_folder,
 )
-from pipelines.workspace.schema import DOCUMENT, REJECT
+from pipelines.workspace.schema import REJECT
 from pipelines.workspace.workspace import Workspace
+
+__all__ = ["SCORE_BINS", "AnnotateJob", "annotate_rows", "labels_schema"]
 
 VERSION: Final = "1"
 JOB: Final = "annotate"
 _BATCH_ROWS: Final = 512
 _BATCH_BYTES: Final = 2 << 20
-_MAX_VALUES: Final = 256
-SCORE_BINS: Final = 20
-_FAILED: Final = "failed"  # reason and message of a row whose annotator died
+_NAMES_IN_DOCUMENTS: Final = {"url": "uri"}
+"""Document column of annotators -> of documents, where the names differ."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class AnnotateJob:
         """One a labels set."""
         made: dict[str, Generation] = {}
         for spec in self.specs:
-            inputs = sorted({_maker(self.specs, column) for column in spec.annotator.inputs})
+            labels = [name for name in spec.annotator.inputs if name not in DOCUMENT_COLUMNS]
+            inputs = sorted({_maker(self.specs, column) for column in labels})
             payload = {
                 "version": VERSION,
                 "annotator": spec.identity,
@@ -82,29 +87,27 @@ class AnnotateJob:
             }
             rejects, values = self._annotate(texts, children, files)
             for spec in pending:
-                detail = values[spec].to_json()
-                self._commit(workspace, key, entry, sets[spec], files[spec], rejects, watch, detail)
+                told = (rejects[spec], values[spec].to_json())
+                self._commit(workspace, key, entry, sets[spec], files[spec], *told, watch)
 
     def _annotate(
         self,
         texts: Iterator[pa.RecordBatch],
         children: Children,
         files: dict[AnnotatorSpec, PartFile],
-    ) -> tuple[list[dict[str, Any]], dict[AnnotatorSpec, "_Values"]]:
-        """Writes all rows; gives the rejects, and the values of each set's labels."""
+    ) -> tuple[dict[AnnotatorSpec, list[dict[str, Any]]], dict[AnnotatorSpec, Values]]:
+        """Writes all rows; gives the rejects of each set, and the values of its labels."""
         specs = tuple(files)
-        function = functools.partial(annotate_rows, specs=specs)
-        on_failure = functools.partial(_null_row, specs=specs)
-        rejects: list[dict[str, Any]] = []
-        values = {spec: _Values() for spec in specs}
-        for labelled in children.map(function, texts, on_failure):
-            METER.add(JOB, labelled.num_rows)
-            ids = labelled.column("id")
-            for spec, file in files.items():
-                columns = labelled.column(spec.annotator.name).flatten()
+        rejects: dict[AnnotatorSpec, list[dict[str, Any]]] = {spec: [] for spec in specs}
+        values = {spec: Values() for spec in specs}
+        for ids, made in _labelled(texts, children, specs):
+            METER.add(JOB, len(ids))
+            for spec, one in made.items():
+                columns = one.labels.flatten()
+                file = files[spec]
                 file.write(pa.RecordBatch.from_arrays([ids, *columns], schema=file.schema))
-                values[spec].add(labelled.column(spec.annotator.name))
-            rejects += _failed_rows(labelled)
+                values[spec].add(one.labels, one.seconds)
+                rejects[spec] += one.rejects
         return rejects, values
 
     def _commit(
@@ -115,8 +118,8 @@ class AnnotateJob:
         generation: Generation,
         file: PartFile,
         rejects: list[dict[str, Any]],
-        watch: Stopwatch,
         detail: dict[str, Any],
+        watch: Stopwatch,
     ) -> None:
         labels = generation.job.removeprefix(f"{JOB}.")
         folder = labels_folder(labels, generation.fp, key.source)
@@ -141,118 +144,74 @@ class AnnotateJob:
         )
 
 
-class _Values:
-    """What the labels of a part say in sum, for summaries and reports."""
+class _Made(NamedTuple):
+    """Rows of one labels set."""
 
-    def __init__(self) -> None:
-        self._counts: dict[str, Counter[str]] = {}
-        self._histograms: dict[str, Counter[int]] = {}
-        self._spans: dict[str, Counter[str]] = {}
+    labels: pa.StructArray
+    rejects: list[dict[str, Any]]
+    seconds: float
+    """CPU time of the annotator."""
 
-    def add(self, labels: pa.StructArray) -> None:
-        """Counts the columns of one labels set."""
-        for field, column in zip(labels.type, labels.flatten(), strict=True):
-            if pa.types.is_string(field.type) or pa.types.is_boolean(field.type):
-                counts = self._counts.setdefault(field.name, Counter())
-                for item in pc.value_counts(column.cast(pa.string())).to_pylist():
-                    counts[item["values"] or ""] += item["counts"]
-            elif pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
-                self._histograms.setdefault(field.name, Counter()).update(_bins(column))
-            elif pa.types.is_list(field.type) and pa.types.is_struct(field.type.value_type):
-                self._spans.setdefault(field.name, Counter()).update(_kinds(column))
 
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the detail of a ledger entry.
+def _labelled(
+    texts: Iterator[pa.RecordBatch], children: Children, specs: tuple[AnnotatorSpec, ...]
+) -> Iterator[tuple[pa.Array, dict[AnnotatorSpec, _Made]]]:
+    """Ids and labels of each batch, in order."""
+    given: deque[pa.RecordBatch] = deque()
 
-        Returns:
-            `values`: text or boolean column -> value ("" for null) -> rows; a column with too many
-            values is left out. `histograms`: number column -> bin -> rows; bin b of a count holds
-            [2^b, 2^(b+1)) and bin -1 is 0; bin b of a score holds [b/20, (b+1)/20), 1 is in the
-            last. `spans`: column of spans -> kind -> spans.
-        """
-        values = {
-            name: dict(sorted(counts.items()))
-            for name, counts in self._counts.items()
-            if len(counts) <= _MAX_VALUES
+    def remembered() -> Iterator[pa.RecordBatch]:
+        for batch in texts:
+            given.append(batch)
+            yield batch
+
+    for labelled in _map(children, remembered(), specs):
+        batch = given.popleft()
+        seconds = seconds_of(labelled)
+        made = {
+            spec: _Made(labelled.column(name), [], seconds.get(name, 0.0))
+            for spec in specs
+            for name in (spec.annotator.name,)
         }
-        histograms = {
-            name: {str(number): bins[number] for number in sorted(bins)}
-            for name, bins in self._histograms.items()
-        }
-        spans = {name: dict(sorted(counts.items())) for name, counts in self._spans.items()}
-        return {"values": values, "histograms": histograms, "spans": spans}
+        failed = np.flatnonzero(labelled.column(FAILED).is_valid())
+        for row in failed.tolist():
+            _repair(children, batch.slice(row, 1), row, made)
+        yield labelled.column("id"), made
 
 
-def _bins(column: pa.Array) -> Counter[int]:
-    """Rows by bin; nulls are left out."""
-    numbers = column.drop_null().to_numpy(zero_copy_only=False)
-    if pa.types.is_integer(column.type):
-        bins = np.where(numbers > 0, np.floor(np.log2(np.maximum(numbers, 1))), -1)
-    else:
-        bins = np.clip(np.floor(numbers * SCORE_BINS), 0, SCORE_BINS - 1)
-    found, counts = np.unique(bins.astype(np.int64), return_counts=True)
-    return Counter(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+def _map(
+    children: Children, batches: Iterable[pa.RecordBatch], specs: tuple[AnnotatorSpec, ...]
+) -> Iterator[pa.RecordBatch]:
+    function = functools.partial(annotate_rows, specs=specs)
+    return children.map(function, batches, functools.partial(null_row, specs=specs))
 
 
-def _kinds(column: pa.ListArray) -> Counter[str]:
-    """Spans by the first text field of theirs (`kind` of PII, `benchmark` of quotations)."""
-    spans = column.flatten()
-    name = next((f.name for f in spans.type if pa.types.is_string(f.type)), None)
-    if name is None:
-        return Counter()
-    counts = pc.value_counts(pc.struct_field(spans, name)).to_pylist()
-    return Counter({item["values"] or "": item["counts"] for item in counts})
+def _repair(
+    children: Children, record: pa.RecordBatch, row: int, made: dict[AnnotatorSpec, _Made]
+) -> None:
+    """Labels a text that killed its children once more, each annotator by itself.
 
-
-def labels_schema(spec: AnnotatorSpec) -> pa.Schema:
-    """Columns of a labels part: `id`, then those of the annotator, all of which may be null."""
-    columns = [field.with_nullable(True) for field in spec.annotator.columns]
-    return pa.schema([DOCUMENT.field("id"), *columns])
-
-
-def annotate_rows(batch: pa.RecordBatch, *, specs: tuple[AnnotatorSpec, ...]) -> pa.RecordBatch:
-    """Labels of a batch, one struct column a labels set; runs in a child process.
+    So only the sets of annotators that die on the text have a null row, and those after them get
+    null inputs.
 
     Args:
-        batch: Columns `id`, `text` and the labels that the annotators need and others made before.
-        specs: Each after those whose labels it needs.
-
-    Returns:
-        `id`, one struct column for each labels set, and `failed` (null).
+        children: To do it in.
+        record: The one text with what is known of it.
+        row: Its place in the rows of `made`.
+        made: What is repaired, by annotators in their order.
     """
-    known = {name: batch.column(name) for name in batch.schema.names}
-    columns = {"id": known.pop("id")}
-    texts = known.pop("text")
-    for spec in specs:
-        annotator = spec.annotator
-        made = annotator(texts, {name: known[name] for name in annotator.inputs})
-        if made.schema.names != annotator.columns.names or made.num_rows != batch.num_rows:
-            raise ValueError(
-                f"annotator {annotator.name} gave {made.num_rows} rows of {made.schema.names}; it "
-                f"declares {annotator.columns.names} and was given {batch.num_rows} texts"
-            )
-        known |= {name: made.column(name) for name in made.schema.names}
-        fields = list(labels_schema(spec))[1:]
-        columns[annotator.name] = pa.StructArray.from_arrays(made.columns, fields=fields)
-    columns[_FAILED] = pa.nulls(batch.num_rows, pa.string())
-    return pa.RecordBatch.from_pydict(columns)
+    for spec, before in made.items():
+        (alone,) = _map(children, [record], (spec,))
+        label = alone.column(spec.annotator.name)
+        pieces = [before.labels.slice(0, row), label, before.labels.slice(row + 1)]
+        seconds = before.seconds + seconds_of(alone).get(spec.annotator.name, 0.0)
+        made[spec] = _Made(pa.concat_arrays(pieces), before.rejects + _rejects(alone), seconds)
+        for field, column in zip(spec.annotator.columns, label.flatten(), strict=True):
+            record = record.append_column(field.name, column)
 
 
-def _null_row(
-    record: pa.RecordBatch, reason: str, message: str, *, specs: tuple[AnnotatorSpec, ...]
-) -> pa.RecordBatch:
-    columns = {"id": record.column("id")}
-    for spec in specs:
-        fields = list(labels_schema(spec))[1:]
-        nulls = [pa.nulls(1, field.type) for field in fields]
-        columns[spec.annotator.name] = pa.StructArray.from_arrays(nulls, fields=fields)
-    columns[_FAILED] = pa.array([f"{reason}\n{message}"], pa.string())
-    return pa.RecordBatch.from_pydict(columns)
-
-
-def _failed_rows(labelled: pa.RecordBatch) -> list[dict[str, Any]]:
+def _rejects(labelled: pa.RecordBatch) -> list[dict[str, Any]]:
     rows = []
-    for id_, failed in zip(labelled.column("id"), labelled.column(_FAILED), strict=True):
+    for id_, failed in zip(labelled.column("id"), labelled.column(FAILED), strict=True):
         if failed.is_valid:
             reason, _, message = failed.as_py().partition("\n")
             row = {"id": id_.as_py(), "locator": {}, "reason": reason, "message": message}
@@ -265,7 +224,7 @@ def _maker(specs: Sequence[AnnotatorSpec], column: str) -> str:
 
 
 def _needed_columns(specs: Sequence[AnnotatorSpec], pending: Sequence[AnnotatorSpec]) -> set[str]:
-    """Labels that pending annotators take from sets that are committed already."""
+    """What pending annotators take from documents and from sets that are committed already."""
     made_now = {name for spec in pending for name in spec.annotator.columns.names}
     return {name for spec in pending for name in spec.annotator.inputs} - made_now
 
@@ -273,7 +232,10 @@ def _needed_columns(specs: Sequence[AnnotatorSpec], pending: Sequence[AnnotatorS
 def _with_labels(
     workspace: Workspace, documents: Entry, given: dict[AnnotatorSpec, Entry], needed: set[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of id, text and committed labels, cut to the size a child gets."""
+    """Batches of id, text and what else is needed, cut to the size a child gets.
+
+    All annotators share this one read of the part.
+    """
     labels: dict[str, pa.Array] = {}
     for spec, entry in given.items():
         columns = [name for name in spec.annotator.columns.names if name in needed]
@@ -281,7 +243,10 @@ def _with_labels(
         labels |= {name: table.column(name).combine_chunks() for name in columns}
     start = 0
     file = documents.file("documents")
-    for batch in read_batches(workspace.storage, file, ["id", "text"], batch_rows=_BATCH_ROWS):
+    further = {_NAMES_IN_DOCUMENTS.get(name, name): name for name in sorted(needed - set(labels))}
+    columns = ["id", "text", *further]
+    for batch in read_batches(workspace.storage, file, columns, batch_rows=_BATCH_ROWS):
+        batch = batch.select(columns).rename_columns(["id", "text", *further.values()])
         for name, array in labels.items():
             batch = batch.append_column(name, array.slice(start, batch.num_rows))
         start += batch.num_rows

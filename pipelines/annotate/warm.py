@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from annotators.annotator import DOCUMENT_COLUMNS
 from pipelines.annotate.registry import BUILTIN, AnnotatorSpec
 from pipelines.near_duplicates.warm import warm as warm_near_duplicates
 from pipelines.repeats.warm import warm as warm_repeats
@@ -22,7 +23,7 @@ _TEXTS = ["A text with `code`, $x^2$ and a second line.\nx = 1;", "二つ目の�
 def warm() -> None:
     """Calls every built-in annotator that needs no options once."""
     texts = pa.array(_TEXTS, pa.large_string())
-    labels: dict[str, pa.Array] = {}
+    labels = {name: pa.nulls(len(texts), type_) for name, type_ in DOCUMENT_COLUMNS.items()}
     for name, target in BUILTIN.items():
         if name == "length":
             continue  # needs a tokenizer, and has nothing to compile

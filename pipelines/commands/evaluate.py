@@ -28,12 +28,60 @@ def evaluate_language_command(
     model: Annotated[
         Path | None, typer.Option(help="A fastText model other than the shipped one.")
     ] = None,
+    label_map: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|CSV",
+            help="Labels of that model -> the 119 codes: glotlid-v3, openlid-v3, lid.176 or a file "
+            "with the columns label and code.",
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw who is taken for whom.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write the figures of every label.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Sentences only: no short texts, no documents.")
+    ] = False,
 ) -> None:
     """Measure how well languages are told apart."""
     from annotators.language.annotator import Language
-    from annotators.language.evaluation import evaluate_language, render_language
+    from annotators.language.evaluation import (
+        evaluate_language,
+        render_language,
+        write_figures,
+    )
 
-    typer.echo(render_language(evaluate_language(data, annotator=Language(model=model))))
+    is_file = label_map is not None and Path(label_map).is_file()
+    mapped = Path(label_map) if label_map is not None and is_file else label_map
+    annotator = Language(model=model, label_map=mapped)
+    annotator.check()
+    measured = evaluate_language(data, annotator=annotator)
+    typer.echo(render_language(measured))
+    if figures is not None:
+        write_figures(measured, figures)
+    if picture is not None:
+        from annotators.language.confusion import draw_confusion
+
+        draw_confusion(measured.sets[0].confusion, picture)
+        typer.echo(f"{picture}: who is taken for whom in {measured.sets[0].name}")
+    if not quick:
+        from annotators.language.evaluation_documents import (
+            evaluate_mixed,
+            evaluate_sampling,
+            evaluate_short,
+            render_documents,
+        )
+
+        whole = Language(model=model, label_map=mapped, whole=True)
+        tables = render_documents(
+            evaluate_short(data, annotator),
+            evaluate_sampling(data, annotator, whole),
+            evaluate_mixed(data, annotator),
+        )
+        typer.echo(f"\n{tables}")
 
 
 @app.command("domain")
@@ -50,18 +98,64 @@ def evaluate_domain_command(
     typer.echo(render_domain(evaluate_domain(data, model=model, learn=learn)))
 
 
+@app.command("stem")
+def evaluate_stem_command(
+    data: Annotated[Path, typer.Option(help="Folder of learnxinyminutes.jsonl.gz, or its parent.")],
+) -> None:
+    """Measure which programming languages are named, and what is taken for code."""
+    from annotators.stem.evaluation import evaluate_stem, render_stem
+
+    typer.echo(render_stem(evaluate_stem(data)))
+
+
 @app.command("quality")
 def evaluate_quality_command(
     data: Annotated[Path, typer.Option(help="Folder of pages that people called good or bad.")],
+    model: Annotated[
+        Path | None, typer.Option(help="File or folder of `train quality` instead of the default.")
+    ] = None,
 ) -> None:
-    """Measure how well the quality score orders pages, by training without them."""
-    from annotators.heuristics.score_training import (
-        evaluate_score,
-        read_judged_pages,
-        render_score,
+    """Measure how well the quality score orders pages that it was not trained on."""
+    from annotators.heuristics.score_evaluation import evaluate_quality, render_quality
+
+    typer.echo(render_quality(evaluate_quality(data, model)))
+
+
+@app.command("pii")
+def evaluate_pii_command(
+    cases: Annotated[
+        Path | None,
+        typer.Option(help="File or folder of cases (JSON Lines); default: those of tokenmill."),
+    ] = None,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON Lines (.gz) of texts, to count spans in; may be given more than once.",
+        ),
+    ] = None,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Show so many spans of each kind in these texts.")
+    ] = 0,
+    mistakes: Annotated[
+        bool, typer.Option("--mistakes", help="List every case that is not exactly right.")
+    ] = False,
+) -> None:
+    """Measure which personal data is found, and what is taken for it."""
+    from annotators.pii.evaluation import (
+        count_hits,
+        evaluate_pii,
+        read_pii_cases,
+        read_texts,
+        render_pii,
+        sample_hits,
     )
 
-    typer.echo(render_score(evaluate_score(read_judged_pages(data))))
+    texts = [one for path in text or [] for one in read_texts(path)]
+    hits = count_hits(texts) if text else None
+    typer.echo(render_pii(evaluate_pii(read_pii_cases(cases)), hits, mistakes=mistakes))
+    for kind, lines in (sample_hits(texts, sample) if sample else {}).items():
+        typer.echo("\n".join(["", kind, *lines]))
 
 
 @app.command("html")

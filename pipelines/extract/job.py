@@ -46,7 +46,7 @@ from pipelines.workspace.schema import (
 from pipelines.workspace.storage import Storage
 from pipelines.workspace.workspace import Workspace
 
-VERSION: Final = "3"
+VERSION: Final = "4"
 JOB: Final = "extract"
 PAGES: Final = "extract.pages"
 """Under which rejected pages stand in `rejects/`."""

@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from pipelines.report import story, tables
+from pipelines.report.conformance import SETS, Conformance
 from pipelines.report.facts import LabelFacts, RunFacts
 from pipelines.report.language_tags import html_lang, language_name, script_name
 from pipelines.report.pictures import around_plan, share
@@ -71,6 +72,7 @@ def render(
     samples: Samples,
     rejects: tuple[RejectExample, ...],
     price: Price | None = None,
+    conformance: Conformance | None = None,
 ) -> str:
     """Renders the page.
 
@@ -79,9 +81,11 @@ def render(
         samples: What is read.
         rejects: Examples of what was refused.
         price: Where it is given, times are shown as money too.
+        conformance: What became of each language; left out, the section is.
     """
     environment = _environment()
-    context = _context(facts, samples, rejects, price)
+    languages = {"conformance": conformance or Conformance(), "conformance_sets": SETS.values()}
+    context = _context(facts, samples, rejects, price, languages)
     return environment.get_template("index.html.j2").render(context)
 
 
@@ -113,6 +117,7 @@ def _context(
     samples: Samples,
     rejects: tuple[RejectExample, ...],
     price: Price | None,
+    languages: Mapping[str, Any],
 ) -> dict[str, Any]:
     style = files("pipelines.report").joinpath("templates/style.css").read_text("utf-8")
     context: dict[str, Any] = {
@@ -121,6 +126,7 @@ def _context(
         "samples": samples,
         "rejects": rejects,
         "price": price,
+        **languages,
         # Our own file, and the only string that is not escaped.
         "style": Markup(style),
         **_intake_tables(facts),
@@ -220,6 +226,7 @@ def _sections(facts: RunFacts, context: Mapping[str, Any]) -> list[tuple[str, st
         "funnel": ("From records to tokens", True),
         "origins": ("Where texts come from", bool(context["kind_rows"] or facts.origins)),
         "languages": ("Languages", "language" in labels.values),
+        "conformance": ("All 119 languages", bool(context["conformance"].present)),
         "domains": ("Domains", "topic" in labels.types or bool(context["line_shares"])),
         "quality": ("Quality", _has_quality(labels)),
         "lengths": ("Lengths", context["lengths"] is not None),

@@ -7,6 +7,8 @@ that the table below it does not print.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from annotators.language.languages import UNDETERMINED
+from pipelines.report.conformance import Conformance
 from pipelines.report.facts import JobTime, LabelFacts, Losses, RunFacts, StageFacts, count_bins
 from pipelines.report.language_tags import language_name
 from pipelines.report.samples import Samples
@@ -128,6 +130,19 @@ def languages(facts: RunFacts) -> str:
     return (
         f"{number(len(ordered))} languages. {first} of the documents; the five largest hold "
         f"{percent(five, rows)}."
+    )
+
+
+def conformance(found: Conformance) -> str:
+    """How many of the languages there are, and of what the figures are."""
+    present = [row for row in found.present if row.code != UNDETERMINED]
+    whole = len(present) + len(found.absent)
+    told = f"{number(len(present))} of {number(whole)} languages have documents."
+    if not found.is_shipped:
+        return f"{told} The model is your own: its F1 is not known here."
+    return (
+        f"{told} F1 is that of the shipped model on sentences it was not trained on; where "
+        "dialects cannot be told apart it is low, and the group is right."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import fsspec
 
+from pipelines.report.conformance import read_conformance
 from pipelines.report.facts import Check
 from pipelines.report.gather import gather
 from pipelines.report.page import Price, render
@@ -51,7 +52,9 @@ def write_report(
     facts = gather(workspace)
     record = read_run_record(workspace)
     samples = read_samples(workspace, record, facts.labels, per_label)
-    page = render(facts, samples, read_rejects(workspace, record, max(1, per_label)), price)
+    rejects = read_rejects(workspace, record, max(1, per_label))
+    conformance = read_conformance(workspace, record, facts)
+    page = render(facts, samples, rejects, price, conformance)
     data = page.encode()
     url = output or f"{workspace.url.rstrip('/')}/{PATH}"
     fs, path = fsspec.url_to_fs(url)

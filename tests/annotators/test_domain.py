@@ -14,9 +14,15 @@ import pytest
 from typer.testing import CliRunner
 
 from annotators.domain.annotator import Domain
-from annotators.domain.evaluation import cross_validate, evaluate_domain, render_domain
+from annotators.domain.evaluation import (
+    cross_validate,
+    evaluate_domain,
+    expected_calibration_error,
+    render_domain,
+)
 from annotators.domain.examples import Example, fold_of, read_examples
-from annotators.domain.linear import LinearWeights, load, save
+from annotators.domain.linear import Classifier, LinearWeights, address_words, load, save
+from annotators.domain.taxonomy import FORMATS, TOPICS, full_name
 from annotators.domain.terms import (
     NUM_WINDOWS,
     WINDOW_BYTES,
@@ -44,8 +50,8 @@ PARLIAMENT = (
     "between a liberal candidate and a conservative senator; the campaign starts on Monday."
 )
 TASKS_OF_TEST = {
-    "topic": TaskSettings(max_words=1, keep_lines=False, uses_idf=True),
-    "format": TaskSettings(max_words=2, keep_lines=True, uses_idf=False),
+    "topic": TaskSettings(max_words=1, keep_lines=False, idf_power=1.0),
+    "format": TaskSettings(max_words=2, keep_lines=True, idf_power=0.5),
 }
 
 
@@ -223,13 +229,14 @@ def test_a_page_without_weight_teaches_nothing(tmp_path: Path) -> None:
 def test_weights_survive_the_disk_within_half_a_step(tmp_path: Path) -> None:
     chance = np.random.default_rng(3)
     weights = chance.normal(size=(50, 3)).astype(np.float32)
-    numbers = LinearWeights(
-        np.arange(50, dtype=np.uint64), np.ones(50, np.float32), weights, np.zeros(3, np.float32)
+    ones = np.ones(3, np.float32)
+    block = LinearWeights(
+        np.arange(50, dtype=np.uint64), np.ones(50, np.float32), weights * ones, ones
     )
-    save(tmp_path / "topic.npz", numbers)
-    found = load(tmp_path / "topic.npz", 3)
+    save(tmp_path / "topic.npz", Classifier(block, np.zeros(3, np.float32)))
+    found = load(tmp_path / "topic.npz", 3).words
     steps = np.abs(weights).max(axis=0) / 127
-    assert (np.abs(found.weights - weights) <= steps / 2 + 1e-6).all()
+    assert (np.abs(found.weights * found.scales - weights) <= steps / 2 + 1e-6).all()
     with pytest.raises(ValueError, match=r"shape \(50, 3\).*\(50, 4\)"):
         load(tmp_path / "topic.npz", 4)
 
@@ -272,7 +279,7 @@ def test_examples_are_read_and_pages_of_one_host_share_a_fold(tmp_path: Path) ->
         {"text": "c", "topic": "T", "doc_id": "d", "lang": "eng_Latn"},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    one, two, three = read_examples(path)
+    one, two, three = read_examples(path, own_labels=True)
     assert (one.labels, one.weights, two.labels) == (
         {"topic": "T"},
         {"topic": 0.5},
@@ -287,7 +294,7 @@ def test_examples_are_read_and_pages_of_one_host_share_a_fold(tmp_path: Path) ->
     ):
         path.write_text(json.dumps(bad), encoding="utf-8")
         with pytest.raises(ValueError, match=message):
-            list(read_examples(path))
+            list(read_examples(path, own_labels=True))
 
 
 def test_cross_validation_learns_words_and_nothing_from_shuffled_labels() -> None:
@@ -305,7 +312,12 @@ def test_cross_validation_learns_words_and_nothing_from_shuffled_labels() -> Non
 
 
 def test_commands_train_and_evaluate(tmp_path: Path) -> None:
-    data = write_lines(tmp_path / "weborganizer_examples.jsonl.gz", pages(60))
+    known = {"Sea": "Travel", "Bread": "Food & Dining", "List": "Listicle", "Essay": "FAQ"}
+    examples = [
+        one._replace(labels={task: known[label] for task, label in one.labels.items()})
+        for one in pages(60)
+    ]
+    data = write_lines(tmp_path / "weborganizer_examples.jsonl.gz", examples)
     run = CliRunner().invoke
     made = run(
         build_app("train"),
@@ -320,8 +332,9 @@ def test_commands_train_and_evaluate(tmp_path: Path) -> None:
     assert table.exit_code == 0, table.output
     rows = {line.split()[0]: line.split()[1:] for line in table.output.splitlines() if line}
     assert rows["0.0"][:2] == ["60", "1.000"]
-    assert rows["Bread"][0] == "30"
+    assert rows["Travel"][0] == "30"
     assert rows["format"][:2] == ["60", "2"]
+    assert rows["format,"][:4] == ["with", "URL", "60", "2"]
 
 
 @pytest.mark.skipif(
@@ -339,3 +352,67 @@ def test_on_real_pages_the_default_is_as_good_as_it_was() -> None:
     assert english.precision == 1.0
     assert others.coverage < 0.01
     assert "other languages" in render_domain(figures)
+
+
+def test_names_are_those_of_the_taxonomy_unless_they_are_ones_own(tmp_path: Path) -> None:
+    assert len(set(TOPICS)) == len(set(FORMATS)) == 24
+    assert "Adult" in TOPICS
+    assert [full_name("topic", one) for one in TOPICS] == list(TOPICS)
+    assert [full_name("format", one) for one in FORMATS] == list(FORMATS)
+    assert [full_name("format", one) for one in ("Docs.", "Legal", "Q&A", "Support")] == [
+        "Documentation", "Legal Notices", "Q&A Forum", "Customer Support"
+    ]  # fmt: skip
+    path = tmp_path / "pages.jsonl"
+    path.write_text('{"text": "a", "topic": "Foods & Dining"}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 1.*did you mean 'Food & Dining'.*--own-labels"):
+        list(read_examples(path))
+    (example,) = read_examples(path, own_labels=True)
+    assert example.labels == {"topic": "Foods & Dining"}
+
+
+def test_addresses_become_words() -> None:
+    urls = ["https://www.Ab-c.org/de/2024/a_b.html?q=1", None, "", "пример.рф/ы"]
+    assert [one.split() for one in address_words(pa.array(urls)).to_pylist()] == [
+        ["Ab", "c", "org", "/", "de", "/", "0", "/", "a", "b", "html", "q", "0"],
+        [], [], ["пример", "рф", "/", "ы"],
+    ]  # fmt: skip
+
+
+def test_a_model_of_addresses_asks_for_them_and_does_without(tmp_path: Path) -> None:
+    examples = [
+        one._replace(text="same words on every page", url=f"http://h.org/{one.labels['topic']}/1")
+        for one in pages(80)
+    ]
+    tasks = {"topic": TaskSettings(max_words=1, keep_lines=False, idf_power=1.0, uses_url=True)}
+    train_domain(
+        [one._replace(labels={"topic": one.labels["topic"]}) for one in examples],
+        tmp_path, settings=DomainSettings(tasks=tasks),
+    )  # fmt: skip
+    domain = Domain(model=tmp_path)
+    domain.check()
+    assert (domain.inputs, Domain().inputs) == (("url",), ())
+    texts = strings(*["same words on every page"] * 3)
+    urls = pa.array(["http://x.de/sea", "http://x.de/bread/", None])
+    found = domain(texts, {"url": urls})
+    assert found.column("topic").to_pylist()[:2] == ["Sea", "Bread"]
+    assert found.column("topic_score").to_pylist()[2] < found.column("topic_score").to_pylist()[0]
+    assert domain(texts, {}).column("topic")[0] == found.column("topic")[2]
+
+
+def test_calibration_error_is_the_distance_of_score_and_accuracy() -> None:
+    right = np.array([True, True, False, False])
+    assert expected_calibration_error(np.full(4, 0.5), right) == 0
+    assert expected_calibration_error(np.array([0.9, 0.9, 0.1, 0.1]), right) == pytest.approx(0.1)
+    assert expected_calibration_error(np.ones(4), right) == 0.5
+
+
+def test_scores_of_noisy_pages_are_as_sure_as_they_are_right() -> None:
+    examples = pages(400)
+    chance = random.Random(5)
+    noisy = [
+        one._replace(labels={"topic": chance.choice(["Sea", "Bread"])}, kin=str(at))
+        if chance.random() < 0.4
+        else one._replace(labels={"topic": one.labels["topic"]}, kin=str(at))
+        for at, one in enumerate(examples)
+    ]
+    assert cross_validate(noisy, "topic").calibration_error < 0.12

@@ -1,5 +1,6 @@
 """Signals against a plain-Python reference on strings, and the decisions made of them."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -137,6 +138,8 @@ def test_signals_any_text_agree_with_plain_python(texts: list[str]) -> None:
         "a b aa bb aa bb a b",
         "\na\n",
         "  \n a \n",
+        "  a b\n\na b\n\nb",  # the first paragraph begins behind the spaces
+        "a b Z aa bb a b Z aa bb é",
         "one two one two one two " * 4,
         "中" * 40,
     ],
@@ -174,6 +177,85 @@ def test_signals_c4_curly_bracket_counts_in_full_lines_only() -> None:
     texts = ["if (x) { return; }", "Write {x} for the value."]
     found = annotate(texts, ["eng_Latn"] * 2)["c4_curly_bracket"].to_pylist()
     assert found == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("One is here. Two is here! Is it?", 3),
+        ("Mr. Smith, e.g. J. Smith, paid 3.50 to the U.S. bank.", 1),
+        ('He said (in a low voice.) "Go home now." Then he left.', 3),
+        ("Wait... what is this?! No, really.", 2),
+        ("这是第一句。这是第二句！", 2),
+        ("No end in this line\nA full line ends here.", 1),
+    ],
+)
+def test_signals_c4_sentences_end_at_marks_that_are_words(text: str, count: int) -> None:
+    assert annotate([text], ["eng_Latn"])["c4_num_sentences"].to_pylist() == [count]
+
+
+@pytest.mark.parametrize("mark", ["[12]", "[edit]", "[citation needed]", "[3][edit]", "[]"])
+def test_signals_c4_citations_behind_a_line_do_not_hide_its_end(mark: str) -> None:
+    texts = [f"A fact stands here.{mark}", f"A fact stands here{mark}"]
+    found = annotate(texts, ["eng_Latn"] * 2)["c4_terminal_punct_lines"].to_pylist()
+    assert found == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    ["JavaScript", "Terms of Use", "privacy POLICY", "cookie policy", "use of cookies"],
+)
+def test_signals_c4_phrase_is_found_at_both_ends_of_a_text(phrase: str) -> None:
+    for text in (f"{phrase} is what it is.", f"This is about {phrase}"):
+        row = annotate([text, text.replace("i", "1").replace("o", "0")], ["eng_Latn"] * 2)
+        columns = ("c4_javascript_lines", "c4_policy_lines")
+        assert [sum(row[name].to_pylist()[i] for name in columns) for i in range(2)] == [1, 0]
+
+
+def test_rules_c4_paragraph_asks_for_three_long_lines() -> None:
+    long, short = "b" * 200, "b" * 199
+    texts = ["\n".join(lines) for lines in ([long] * 3, [long, long, short], [short] * 9, [""])]
+    batch = annotate(texts, ["und"] * 4, rules=["c4_paragraph"])
+    assert batch["c4_long_lines"].to_pylist() == [3, 2, 0, 0]
+    assert batch["quality_keep"].to_pylist() == [True, False, False, False]
+
+
+ODD = {
+    "empty": "",
+    "white space": " \t\n\u3000\r\x0b" * 50,
+    "digits": "0123456789" * 100,
+    "emoji": "😀👍🏽👨‍👩‍👧‍👦🇩🇪" * 100,
+    "nul": "\x00" * 1000,
+    "nul between": "a\x00b c\x00\n" * 100,
+    "zalgo": "z\u0301\u0302\u0303\u0316\u0323" * 500,
+    "marks": "!?.,;:-_/\\()[]{}<>|~#'\"" * 50,
+    "dots": "." * 5000 + " .. . ...." * 100,
+    "mixed": "abc中文ไทยكلمةहिन्दी" * 100,
+    "one mark at the end": "word." * 1000,
+    "brackets": "[1][edit]]]][" * 100,
+    "not characters": "\ufdd0\ufffe\U0010ffff\ue000\u200b\ufeff" * 100,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_annotator_odd_text_gets_a_row_like_any_other(name: str) -> None:
+    rules = list(RULES)
+    for code in ("eng_Latn", "zho_Hans", "tha_Thai", None):
+        row = annotate([ODD[name]], [code], rules=rules).to_pylist()[0]
+        assert row["quality_keep"] is False  # too few, too many, or the same again
+        assert row["gopher_num_characters"] == len(ODD[name])
+        for signal, _ in SIGNALS:
+            assert row[signal] is not None or signal == "gopher_stop_words"
+
+
+@pytest.mark.skipif(not os.environ.get("TOKENMILL_SLOW"), reason="TOKENMILL_SLOW=1 runs it")
+@pytest.mark.parametrize(
+    "unit", ["a", "!", "word ", "中", "a.", "ab-", ":)", "x1", "\n", "é", "\x00"]
+)
+def test_annotator_50_mb_in_one_line_get_a_row(unit: str) -> None:
+    text = unit * (50_000_000 // len(unit.encode()))
+    row = annotate([text], ["eng_Latn"]).to_pylist()[0]
+    assert row["gopher_num_characters"] == len(text)
 
 
 def test_keep_english_prose_passes_and_broken_copies_name_their_rule() -> None:

@@ -1,30 +1,40 @@
-"""Training and evaluation of the language identifier on a small folder of sentences."""
+"""Training of the language identifier on a small folder of sentences."""
 
 import gzip
 import json
 import random
 from collections import Counter
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from annotators.language.annotator import Language
-from annotators.language.evaluation import evaluate_language, render_language
-from annotators.language.languages import UNDETERMINED
-from annotators.language.sentences import HELD_OUT_SHARE, is_held_out, read_sentences
-from annotators.language.training import TrainingSettings, train_language, training_lines
+from annotators.language.evaluation import evaluate_language
+from annotators.language.familiarity_training import FAMILIAR_SET, FoldedSentence
+from annotators.language.sentences import (
+    HELD_OUT_SHARE,
+    TRAINING_SETS,
+    is_held_out,
+    is_held_out_of,
+    read_sentences,
+)
+from annotators.language.training import (
+    TrainingSettings,
+    folded_sentences,
+    train_language,
+    training_lines,
+)
 
 _WORDS = {
     "eng_Latn": "the house garden and with of river mountain is was very old water bread",
     "deu_Latn": "das haus garten und mit der fluss berg ist war sehr alt wasser brot",
     "rus_Cyrl": "дом сад и река гора был очень старый вода хлеб она он это над",
+    "pes_Arab": "خانه باغ و رودخانه کوه است بود خیلی قدیمی آب نان دانشگاه هواپیما",
+    "prs_Arab": "خانه باغ و دریا کوه است بود بسیار کهنه آب نان پوهنتون طیاره",
 }
-# Small, but of a matrix that fastText does not leave uninitialised.
-_SMALL = TrainingSettings(
-    lines_per_label=60, noise_lines=40, dim=4, buckets=2_200_000, epochs=20, min_count=1
-)
+_SMALL = TrainingSettings(lines_per_label=120, dim=4, buckets=20_000, epochs=20, min_count=1)
 
 
 def _write(path: Path, rows: list[dict[str, object]]) -> None:
@@ -46,7 +56,11 @@ def _sentences(language: str, number: int, seed: int) -> list[str]:
 def data(tmp_path: Path) -> Path:
     folder = tmp_path / "langid"
     folder.mkdir()
-    for name, seed, number in (("ntrex128", 1, 20), ("flores200_devtest", 2, 12)):
+    for name, seed, number in (
+        ("ntrex128", 1, 20),
+        ("flores200_devtest", 2, 12),
+        ("sib200_floresdev", 3, 80),
+    ):
         rows = [
             _row(language, text, f"{name}:{index // 2}")
             for language in _WORDS
@@ -64,8 +78,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_training_lines_are_balanced_folded_and_without_held_out_articles(data: Path) -> None:
-    lines = list(training_lines(data, seed=1, settings=_SMALL))
-    assert Counter(label for label, _ in lines) == dict.fromkeys(_WORDS, 60) | {UNDETERMINED: 40}
+    lines = training_lines(folded_sentences(data), seed=1, settings=_SMALL)
+    assert Counter(label for label, _ in lines) == dict.fromkeys(_WORDS, 120)
     assert all(line == line.lower().strip() != "" for _, line in lines)
     assert ("eng_Latn", "the house is old") in lines
 
@@ -79,18 +93,36 @@ def test_training_lines_are_balanced_folded_and_without_held_out_articles(data: 
 
 
 def test_training_lines_are_decided_by_the_seed(data: Path) -> None:
-    first = list(training_lines(data, seed=1, settings=_SMALL))
-    assert first == list(training_lines(data, seed=1, settings=_SMALL))
-    assert first != list(training_lines(data, seed=2, settings=_SMALL))
+    sentences = folded_sentences(data)
+    first = training_lines(sentences, seed=1, settings=_SMALL)
+    assert first == training_lines(sentences, seed=1, settings=_SMALL)
+    assert first != training_lines(sentences, seed=2, settings=_SMALL)
 
 
-def test_noise_keeps_the_shape_of_words_and_leaves_their_letters(data: Path) -> None:
-    lines = list(training_lines(data, seed=1, settings=_SMALL))
-    noise = [line for label, line in lines if label == UNDETERMINED]
-    known = {line for label, line in lines if label != UNDETERMINED}
-    assert sum(line in known for line in noise) < len(noise) / 10
-    lengths = {tuple(map(len, line.split())) for line in known}
-    assert all(tuple(map(len, line.split())) in lengths for line in noise)
+def test_common_set_is_passed_over_more_often_and_returns_as_fragments() -> None:
+    common = [FoldedSentence(f"one two three four {n}x", FAMILIAR_SET, f"a{n}") for n in range(5)]
+    others = [FoldedSentence(f"five six seven eight {n}y", "tatoeba", f"b{n}") for n in range(10)]
+    settings = replace(_SMALL, lines_per_label=25, passes=3)
+    lines = [
+        line
+        for _, line in training_lines({"eng_Latn": [*common, *others]}, seed=1, settings=settings)
+    ]
+    whole = Counter(lines)
+    # A turn is three passes over five lines, the second of fragments, and one over the ten others.
+    assert all(whole[one.line] == 2 for one in common)
+    assert all(whole[one.line] == 1 for one in others)
+    fragments = [line for line in lines if line not in {one.line for one in [*common, *others]}]
+    assert len(fragments) == 5
+    assert all(any(line in one.line for one in common) for line in fragments)
+
+
+def test_words_are_split_by_their_text_and_articles_by_their_name() -> None:
+    assert {name for name in TRAINING_SETS if is_held_out_of(name, "ntrex:g")} == {
+        "ntrex128",
+        "lingua_word_pairs",
+        "lingua_single_words",
+    }
+    assert not any(is_held_out_of(name, "ntrex:a") for name in TRAINING_SETS)
 
 
 def test_held_out_articles_are_about_a_fifth_and_fixed() -> None:
@@ -103,33 +135,40 @@ def test_held_out_articles_are_about_a_fifth_and_fixed() -> None:
 def test_trained_model_tells_its_languages_apart_and_is_reproducible(
     data: Path, tmp_path: Path
 ) -> None:
-    first = train_language(data, tmp_path / "one" / "model.ftz", seed=3, settings=_SMALL)
-    assert (first.num_labels, first.num_lines) == (4, 220)
-    assert first.num_bytes == first.path.stat().st_size
+    first = train_language(data, tmp_path / "one", seed=3, settings=_SMALL)
+    names = ["dialects.npz", "familiarity.npz", "language.ftz", "model.json"]
+    assert sorted(path.name for path in first.folder.iterdir()) == names
+    assert (first.num_labels, first.num_lines) == (5, 600)
+    sizes = {name: (first.folder / name).stat().st_size for name in names[:3]}
+    assert first.num_bytes == sum(sizes.values())
+    told = json.loads((first.folder / "model.json").read_text(encoding="utf-8"))
+    assert {name: one["bytes"] for name, one in told["files"].items()} == sizes
+    assert told["training"]["seed"] == 3
 
-    again = train_language(data, tmp_path / "two" / "model.ftz", seed=3, settings=_SMALL)
-    assert again.path.read_bytes() == first.path.read_bytes()
+    again = train_language(data, tmp_path / "two", seed=3, settings=_SMALL)
+    for name in names:
+        assert (again.folder / name).read_bytes() == (first.folder / name).read_bytes(), name
 
-    figures = evaluate_language(data, annotator=Language(model=first.path), num_resamples=50)
+    annotator = Language(model=first.folder / "language.ftz")
+    annotator.check()
+    figures = evaluate_language(data, annotator=annotator, num_resamples=50)
     assert [one.name for one in figures.sets] == ["flores200_devtest", "ntrex128", "udhr"]
-    assert figures.sets[0].macro_f1 == 1.0
-    texts = pa.array(["THE RIVER IS VERY OLD WATER", "ԱԲԳ"], pa.large_string())
-    assert Language(model=first.path)(texts, {}).column("language").to_pylist() == [
-        "eng_Latn",
-        "und",
-    ]
-
-
-def test_settings_that_leave_vectors_uninitialised_are_refused() -> None:
-    with pytest.raises(ValueError, match="raise buckets"):
-        TrainingSettings(dim=16, buckets=1000)
+    # Of three dozen words a sentence may be unfamiliar, but none is another language.
+    assert figures.sets[0].group_macro_f1 > 0.9
+    assert {figures.sets[0].precision[code] for code in ("eng_Latn", "deu_Latn", "rus_Cyrl")} == {1}
+    texts = pa.array(["THE RIVER IS VERY OLD WATER", "ԱԲԳԴ"], pa.large_string())
+    assert annotator(texts, {}).column("language").to_pylist() == ["eng_Latn", "und"]
 
 
 def test_folder_without_sets_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none of the training sets sib200_floresdev.*--data"):
-        train_language(tmp_path, tmp_path / "model.ftz")
-    with pytest.raises(ValueError, match=r"none of the evaluation sets flores200_devtest.*--data"):
-        evaluate_language(tmp_path)
+        train_language(tmp_path, tmp_path / "model")
+
+
+def test_output_that_is_a_file_is_refused(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.ftz").touch()
+    with pytest.raises(ValueError, match=r"model\.ftz is a file; name a folder"):
+        train_language(data, tmp_path / "model.ftz")
 
 
 def test_line_without_a_field_is_refused_with_its_number(tmp_path: Path) -> None:
@@ -137,57 +176,3 @@ def test_line_without_a_field_is_refused_with_its_number(tmp_path: Path) -> None
     _write(tmp_path / "tatoeba.jsonl.gz", [row, {"lang": "eng_Latn", "doc_id": "a"}])
     with pytest.raises(ValueError, match=r"tatoeba\.jsonl\.gz line 2 has no field 'text'"):
         list(read_sentences(tmp_path, "tatoeba"))
-
-
-class _Scripted:
-    """Says a fixed language for each text."""
-
-    name = "language"
-    version = "1"
-    inputs: tuple[str, ...] = ()
-    columns = pa.schema([("language", pa.string()), ("language_group", pa.string())])
-
-    def __init__(self, said: dict[str, tuple[str, str]]) -> None:
-        self._said = said
-
-    def model_files(self) -> list[Path]:
-        return []
-
-    def __call__(self, texts: pa.LargeStringArray, labels: Mapping[str, object]) -> pa.RecordBatch:
-        rows = [self._said[str(text)] for text in texts.to_pylist()]
-        return pa.RecordBatch.from_arrays(
-            [pa.array(column, pa.string()) for column in zip(*rows, strict=True)],
-            schema=self.columns,
-        )
-
-
-def test_evaluation_counts_f1_groups_undetermined_and_outsiders(tmp_path: Path) -> None:
-    rows = [
-        _row("arb_Arab", "a", "1"), _row("arb_Arab", "b", "2"), _row("ajp_Arab", "c", "1"),
-        _row("eng_Latn", "d", "2"), _row("eng_Latn", "e", "1"),
-        _row("amh_Ethi", "f", "1"), _row("xho_Latn", "g", "2"),
-    ]  # fmt: skip
-    _write(tmp_path / "flores200_devtest.jsonl.gz", rows)
-    said = {
-        "a": ("arb_Arab", "ara"), "b": ("apc_Arab", "ara"), "c": ("apc_Arab", "ara"),
-        "d": ("eng_Latn", "eng"), "e": ("und", "und"), "f": ("und", "und"),
-        "g": ("eng_Latn", "eng"),
-    }  # fmt: skip
-    (one,) = evaluate_language(tmp_path, annotator=_Scripted(said), num_resamples=200).sets
-    # One hit of two each: F1 = 2 / (2 + wrong) with one wrong each.
-    third = 2 / 3
-    assert one.f1 == pytest.approx({"apc_Arab": third, "arb_Arab": third, "eng_Latn": third})
-    assert one.macro_f1 == pytest.approx(third)
-    assert one.group_macro_f1 == pytest.approx((1 + third) / 2)
-    assert (one.num_sentences, one.undetermined_rate) == (5, 0.2)
-    assert (one.num_outsiders, one.false_positive_rate) == (2, 0.5)
-    low, high = one.macro_f1_interval
-    # A resample is article 1 twice (F1 1, 1, 0), article 2 twice (0, 0, 1) or both.
-    assert (low, high) == pytest.approx((1 / 3, third))
-
-
-def test_table_of_figures_names_sets_and_lowest_labels(data: Path) -> None:
-    table = render_language(evaluate_language(data, num_resamples=20), num_worst=1)
-    lines = table.splitlines()
-    assert [line.split()[0] for line in lines[1:4]] == ["flores200_devtest", "ntrex128", "udhr"]
-    assert table.count("lowest on") == 3

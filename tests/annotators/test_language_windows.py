@@ -1,10 +1,20 @@
 """What the language identifier sees of a text."""
 
+from itertools import pairwise
+
 import pyarrow as pa
 import pytest
 
 from annotators.language.folding import SCRIPTS
-from annotators.language.windows import ENOUGH_BYTES, WINDOW_BYTES, Windows, fold_windows
+from annotators.language.windows import (
+    NUM_SEGMENTS,
+    NUM_WINDOWS,
+    WINDOW_BYTES,
+    Windows,
+    fold_windows,
+)
+
+ENOUGH_BYTES = NUM_WINDOWS * WINDOW_BYTES
 
 
 def _fold(*texts: str, fold: bool = True) -> Windows:
@@ -12,7 +22,7 @@ def _fold(*texts: str, fold: bool = True) -> Windows:
 
 
 def _letters(windows: Windows, row: int) -> dict[str, int]:
-    counts = windows.letters[row].tolist()
+    counts = windows.letters[row].sum(axis=0).tolist()
     return {script: count for script, count in zip(SCRIPTS, counts, strict=True) if count}
 
 
@@ -57,7 +67,7 @@ def test_windows_of_a_long_text_reach_from_its_first_to_its_last_letter(
     line = _fold(text, fold=fold).lines[0]
     assert line.startswith("first ")
     assert line.endswith(" last")
-    assert len(line.encode()) <= 4 * (WINDOW_BYTES + 4) + 4
+    assert len(line.encode()) <= NUM_WINDOWS * (WINDOW_BYTES + 4) + NUM_WINDOWS
     # A character cut at the edge of a window would have become another letter or none.
     assert set(line) <= set("firstlast " + letter)
 
@@ -84,3 +94,34 @@ def test_slice_of_an_array_folds_like_its_texts_alone() -> None:
     texts = ["один", "", "two", "三つ", "four"]
     whole = pa.array(texts, pa.large_string())
     assert fold_windows(whole.slice(1, 3)).lines == _fold(*texts[1:4]).lines == ["", "two", "三つ"]
+
+
+def test_segments_of_a_short_text_end_at_spaces_and_lines() -> None:
+    line = "one two three four five six seven eight nine"
+    windows = _fold("\n".join([line] * 5) + " " + "x " * 200)
+    data = windows.data.tobytes()
+    bounds = windows.bounds[0].tolist()
+    segments = [data[start:stop].decode() for start, stop in pairwise(bounds)]
+    assert segments[:2] == [f"{line} {line} ", f"{line} {line} "]
+    assert all(not segment or segment.endswith(" ") for segment in segments)
+    assert "".join(segments) == windows.lines[0]
+    assert len(segments) == NUM_SEGMENTS
+    for segment, letters in zip(segments, windows.letters[0].sum(axis=1).tolist(), strict=True):
+        assert sum(character != " " for character in segment) == letters
+
+
+def test_accents_are_composed_within_their_segment() -> None:
+    windows = _fold("e\u0301te\u0301 " * 40 + "a" * 30, "plain")
+    assert windows.lines == ["été " * 40 + "a" * 30, "plain"]
+    data = windows.data.tobytes()
+    bounds = windows.bounds[0].tolist()
+    first = data[bounds[0] : bounds[1]].decode()
+    assert set(first.split()) == {"été"}
+    assert len(first.encode()) == 96  # sixteen words of eight bytes before
+
+
+def test_capacity_holds_the_growth_of_bytes_that_are_no_utf8() -> None:
+    data = b"\xff" * 600 + b"abc"
+    offsets = pa.py_buffer(b"".join(n.to_bytes(8, "little") for n in (0, len(data), len(data))))
+    texts = pa.Array.from_buffers(pa.large_string(), 2, [None, offsets, pa.py_buffer(data)])
+    assert fold_windows(texts, fold=False).lines == ["\ufffd" * 600 + "abc", ""]

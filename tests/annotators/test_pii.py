@@ -12,7 +12,7 @@ import pytest
 from annotators.pii.annotator import KINDS, Pii
 from mixtures.spec import REDACTABLE, REDACTION_LABELS
 
-_MARK = re.compile("⟦([a-z]+):(.*?)⟧", re.DOTALL)
+_MARK = re.compile("⟦([a-z_]+):(.*?)⟧", re.DOTALL)
 
 EMAILS = [
     "Write to ⟦email:ann.lee+news@mail.example.org⟧.",
@@ -26,6 +26,16 @@ EMAILS = [
     "Reach ⟦email:me@host.com⟧.Please do not call. Or ⟦email:you@host.org⟧Write soon",
     "See ⟦email:ann@xn--bcher-kva.example⟧ 🙂",
 ]
+NUMBERS = [
+    "IBAN ⟦iban:DE89 3704 0044 0532 0130 00⟧ BIC X, ⟦iban:GB82WEST12345698765432⟧",
+    "الآيبان ⟦iban:SA03 8000 0000 6080 1016 7519⟧",
+    "SSN ⟦national_id:123-45-6789⟧ or ⟦national_id:123-45-6788⟧ (SSN)",
+    "CPF ⟦national_id:111.444.777-35⟧; ⟦national_id:11.222.333/0001-81⟧",
+    "आधार ⟦national_id:२३४१ २३४१ २३४६⟧ है",
+    "个人⟦national_id:11010519491231002X⟧，", "ИНН ⟦national_id:7707083893⟧/770701001",
+    "NI number ⟦national_id:AB 12 34 56 C⟧ C", "c.f. ⟦national_id:rccmnl83s18d969h⟧",
+    "C.F. ⟦national_id:RCC MNL 83S18 D969H⟧", "PAN: ⟦national_id:ABCPE1234F⟧.",
+]  # fmt: skip
 IPS = [
     "from ⟦ip:93.184.216.34⟧ to 192.168.0.1 and 10.0.0.1",
     "http://⟦ip:151.101.1.140⟧:8080/x, ping ⟦ip:8.8.8.8⟧",
@@ -59,12 +69,12 @@ JWT = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0."
     "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 )
-GITHUB = "ghp_" + "aB3dE6gH9j" * 3 + "K1mN4p"
+GITHUB = "ghp_" + "aB3dE6gH9j" * 3 + "3RK3bW"  # with its checksum
 KEYS = [
-    "aws_access_key_id = ⟦key:AKIAIOSFODNN7EXAMPLE⟧",
+    "aws_access_key_id = ⟦key:AKIA" + "2B3C4D5E6F7GHIJK⟧",
     'aws_secret_access_key="⟦key:wJalrXUtnFEMI/K7MDENG/bPxRfiCY3z9Qp1Zk2v⟧"',
     f"git clone https://⟦key:{GITHUB}⟧@github.com/a/b",
-    f"GITHUB_TOKEN={'⟦key:github_pat_' + 'A1b2C3d4E5_' * 7 + 'A1b2C⟧'}",
+    f"GITHUB_TOKEN={'⟦key:github_pat_' + 'A1b2C3d4E5' * 2 + 'F6_' + 'g7H8i9' * 9 + 'J0k1L⟧'}",
     "slack ⟦key:xoxb" + "-123456789012-abcDEF123ghiJKL456⟧!",
     "key=⟦key:AIza" + "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q⟧&v=1",
     "stripe: '⟦key:sk_live" + "_4eC39HqLyjWDarjtT1zdp7dc⟧'",
@@ -88,6 +98,7 @@ NOTHING = [
     "ISBN 978-3-16-148410-0, ISBN 0-306-40615-2, ISSN 0317-8471, doi 10.1000/182",
     "Order no. 212-736-5000; ref: 01 42 68 53 00",
     "48.8566140, 2.3522219 and +48.8566140 and lat 51.5073509",
+    "+44 0000 000000, +1 000 000 0000 and +49 000 0000000",
     "$1,234,567.89 and 12,345,678 and 0.1234567 and 1234567890123 and 3.14159265358979",
     "pi = 3.1415926535, 6.02214076e23, 2**64 = 18446744073709551616, x+4915112345678",
     "4111 1111 1111 1112 fails; 4111111111111111 without a word; 94111 1111 1111 1111 1",
@@ -96,6 +107,8 @@ NOTHING = [
     "secret = your_api_key_12ab34",
     "sha 9fceb02d0ae598e95dc970b74767f19372d61af8 uuid 123e4567-e89b-12d3-a456-426614174000",
     "a-very-long-slug-of-a-page-2019-12 sk-folding-cube-animation-container AKIA123",
+    "aws_access_key_id = AKIAIOSFODNN7EXAMPLE",
+    "token " + GITHUB[:-1] + "0",
     "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
     "-----BEGIN PUBLIC KEY-----\n" + PEM_BODY + "\n-----END PUBLIC KEY-----",
     "Всего 12345678 рублей, 第１２３４５６７号, ١٢٣٤٥٦٧ كتاب, १२३४५६७",
@@ -118,7 +131,7 @@ def marked(text: str, spans: list[dict[str, object]]) -> str:
     return (out + data[position:]).decode()
 
 
-@pytest.mark.parametrize("text", EMAILS + IPS + PHONES + CARDS + KEYS)
+@pytest.mark.parametrize("text", EMAILS + IPS + PHONES + CARDS + NUMBERS + KEYS)
 def test_what_is_there_is_found_to_the_byte(text: str) -> None:
     plain = _MARK.sub(r"\2", text)
     (spans,) = find([plain]).column("pii").to_pylist()
@@ -145,7 +158,7 @@ def test_columns_are_as_declared_and_counts_are_those_of_the_spans() -> None:
 
 
 def test_spans_do_not_depend_on_the_batch_nor_on_slices() -> None:
-    texts = [_MARK.sub(r"\2", text) for text in EMAILS + IPS + PHONES + CARDS + KEYS]
+    texts = [_MARK.sub(r"\2", text) for text in EMAILS + IPS + PHONES + CARDS + NUMBERS + KEYS]
     whole = find(texts).column("pii").to_pylist()
     assert [find([text]).column("pii").to_pylist()[0] for text in texts] == whole
     array = pa.array(["ann@a.org", *texts, "no"], pa.large_string())
@@ -162,6 +175,38 @@ def test_joined_texts_keep_their_spans_sorted_and_apart() -> None:
 def test_many_windows_are_all_read() -> None:
     (spans,) = find(["a@b.co " * 5000]).column("pii").to_pylist()
     assert [span["start"] for span in spans] == list(range(0, 35_000, 7))
+
+
+def test_many_spans_of_one_text_are_told_apart() -> None:
+    text = "123-45-6789\n" * 2000 + "١٢٣-٤٥-٦٧٨٩\n" * 2000
+    (spans,) = find([text]).column("pii").to_pylist()
+    plain = [(12 * row, 12 * row + 11) for row in range(2000)]
+    other = [(24_000 + 21 * row, 24_000 + 21 * row + 20) for row in range(2000)]
+    assert [(span["start"], span["end"]) for span in spans] == plain + other
+
+
+def test_no_text_is_too_strange() -> None:
+    texts = [
+        "",
+        " \n\t",
+        "0" * 300_000,
+        "🙂" * 1000,
+        "\0" * 50,
+        "a\u0301\u0302\u0303" * 500,
+        "12 " * 9000,
+    ]
+    texts += [
+        "ﬁ Ａ１Ｂ２ ßAB12",
+        "éé-ABC 12D34 E567F",
+        "AB",
+        "DE8",
+        "1",
+        "-----BEGIN",
+        "@",
+        ":::",
+        "ghp_",
+    ]
+    assert find(texts).column("pii_count").to_pylist() == [0] * len(texts)
 
 
 def test_other_texts_are_refused() -> None:

@@ -136,3 +136,71 @@ def test_last_line_is_not_read_beyond_its_text() -> None:
 def test_null_text_is_refused() -> None:
     with pytest.raises(ValueError, match="null"):
         Stem()(pa.array(["a", None], pa.large_string()), {})
+
+
+def column(name: str, *texts: str) -> list[object]:
+    return list(Stem()(pa.array(texts, pa.large_string()), {})[name].to_pylist())
+
+
+def test_formulas_are_counted_per_thousand_characters() -> None:
+    texts = {
+        "Let $x$ be.": 1,  # one span
+        r"\(n\) и \[m\]": 2,
+        r"\frac{a}{b} = \alpha": 2,
+        "∀ε ∃δ": 2,
+        "數學 <math><mi>x</mi></math>": 1,
+        "𝐴 = 𝐵": 2,
+        "$a$ $b$": 2,
+        "The prices are $5 and $10.": 0,
+        r"C:\Users\alpha": 0,
+        "吾輩は猫である。名前はまだ無い。": 0,
+        "": 0,
+    }
+    told = [1000 * marks / max(len(text), 1) for text, marks in texts.items()]
+    assert column("formula_density", *texts) == pytest.approx(told)
+    assert column("formula_density", "```php\n$a = $b + $c;\n```\n") == [0.0]
+
+
+CODE = {
+    "Python": "import os\n\ndef main(args):\n    for x in range(3):\n        print(x)\n"
+    "    return None\n",
+    "C": "#include <stdio.h>\nint main(void) {\n  char *p = malloc(9);\n  printf(\"%d\", 1);\n}\n",
+    "Rust": "fn main() {\n    let mut v: Vec<i32> = vec![];\n    println!(\"{}\", v.len());\n}\n",
+    "Go": "package main\nimport \"fmt\"\nfunc main() {\n\tx := 1\n\tfmt.Println(x)\n}\n",
+    "JavaScript": "const f = (a) => a === null;\nconsole.log(f(undefined));\n"
+    "var x = function() {};\n",
+    "SQL": "SELECT name FROM users WHERE id = 1;\nINSERT INTO t (a) VALUES (1);\n",
+    "Haskell": "module Main where\n\nimport qualified Data.Map as M\n\n"
+    "main :: IO ()\nmain = do\n  putStrLn $ show (foldr (+) 0 [1..9])\n"
+    "f :: Maybe Int -> Int\nf (Just x) = x\nf Nothing = case 1 of _ -> 0\n",
+    "Java": "import java.util.List;\npublic class A {\n  public static void main(String[] args) {\n"
+    "    System.out.println(1);\n  }\n}\n",
+    "PHP": "<?php\n$a = array(1);\nforeach ($a as $x) {\n  echo $this->name($x);\n}\n",
+    "R": "library(ggplot2)\nx <- c(1, 2)\ny <- data.frame(x)\nprint(summary(y))\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", CODE)
+def test_code_tells_its_language(language: str) -> None:
+    fenced = f"Вот пример:\n\n```\n{CODE[language]}```\n"
+    assert column("programming_language", CODE[language], fenced) == [language] * 2
+
+
+def test_a_fence_that_names_a_language_is_believed() -> None:
+    text = "例：\n```{}\nfoo bar\nbaz qux\n```\n"
+    names = ["python", "C++", "js", "rb", "{.haskell}", "text"]
+    told = ["Python", "C++", "JavaScript", "Ruby", "Haskell", None]
+    assert column("programming_language", *map(text.format, names)) == told
+    assert column("programming_language_score", text.format("py")) == [1.0]
+
+
+def test_prose_has_no_programming_language() -> None:
+    prose = ["For whom the bell tolls; it tolls for thee.", "国の始まり。", "И стал свет.",
+             "كان يا ما كان", "", "🙂\n\n", "x = f(y);", "{ } ( ) ; = <>"]  # fmt: skip
+    assert column("programming_language", *prose) == [None] * len(prose)
+    assert column("programming_language_score", *prose) == [None] * len(prose)
+
+
+def test_odd_input_gets_a_row() -> None:
+    odd = ["\0\0", "```", "```\n```", "#" * 5000, "a" * 100_000, "$" * 999, "\\" * 999, "<?php"]
+    assert len(column("programming_language", *odd)) == len(odd)

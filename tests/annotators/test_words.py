@@ -42,6 +42,18 @@ def token_hashes(text: str) -> tuple[list[int], list[int]]:
         ("ok👍🏽fine", ["ok", "👍🏽", "fine"]),
         ("a\x00b", ["a\x00b"]),
         ("z\u0301\u0302\u0303a", ["z\u0301\u0302\u0303a"]),
+        ("mid-1990s, 1347-75 20-day", ["mid-1990s", ",", "1347", "-", "75", "20", "-", "day"]),
+        (
+            "500mg 5kg. 10am 12.5% B12",
+            ["500", "mg", "5", "kg", ".", "10", "am", "12.5", "%", "B12"],
+        ),
+        ("Mr. X, e.g. Ph.D. etc.", ["Mr.", "X", ",", "e.g.", "Ph.D.", "etc", "."]),
+        ("a-b.example.com/x-y? (b-c)", ["a-b.example.com/x-y", "?", "(", "b", "-", "c", ")"]),
+        ("so :) :-) f(x): go...", ["so", ":)", ":-)", "f(x", "):", "go", "..."]),
+        ("the 1990's 'quoted'", ["the", "1990", "'s", "'", "quoted", "'"]),
+        ('he said."Then 2+2=4', ["he", "said", ".", '"Then', "2", "+", "2=4"]),
+        ("x= =y $5 5$ y$ 50%", ["x=", "=", "y", "$", "5", "5", "$", "y$", "50", "%"]),
+        ("USA. kW. J.", ["USA", ".", "kW.", "J."]),
     ],
 )
 def test_split_words_text_of_any_script_gives_expected_tokens(text: str, tokens: list[str]) -> None:

@@ -102,6 +102,7 @@ def test_facts_of_a_page_are_read() -> None:
         "title": "The Flood",
         "author": "Zoë Ōe",
         "date": "2024-05-06",
+        "license_link": "https://l.example/by",
     }
     assert row["declared_language"] == "pt-br"
     assert row["license"] == "https://l.example/by"

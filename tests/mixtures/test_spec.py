@@ -107,7 +107,7 @@ def test_short_stage_takes_documented_defaults() -> None:
         (
             "[phone, email]",
             "[phone, emial]",
-            ["stages[0].redact: found 'emial'; did you mean 'email'?", "ip, phone, card, key"],
+            ["stages[0].redact: found 'emial'; did you mean 'email'?", "iban, national_id, key"],
         ),
         ("[phone, email]", "email", ["stages[0].redact: found 'email'", "a list out of email"]),
         ("[phone, email]", "[7]", ["stages[0].redact: found 7", "allowed: email, ip"]),

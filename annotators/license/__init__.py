@@ -1,0 +1,1 @@
+"""Under which open licence a page says that it stands."""
