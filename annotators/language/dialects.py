@@ -8,9 +8,16 @@ n different features
 
     score[label] = sum of weights[feature, label] * scale / sqrt(n) + offset[label]
 
-and the softmax of `sharpness` times the scores is a probability. A group of two labels keeps one
-column, the difference. On disk, `dialects.npz` holds `header` (JSON as uint8: labels, settings) and
-for each group `<group>_weights` int8[2 ** bits, columns] and `<group>_offsets` float32[labels].
+and the softmax of `sharpness` times the scores is a probability. The label with the largest
+gain * (probability - cut) is chosen. A group of two labels keeps one column, the difference.
+
+Besides groups there are *sets*: languages of their own that the language classifier confuses most,
+such as Hindi and its neighbours (`is_set`). They are settled the same way, but only where the two
+best guesses of the language classifier are both in the set.
+
+On disk, `dialects.npz` holds `header` (JSON as uint8: labels, settings) and for each group
+`<group>_weights` int8[2 ** bits, columns] and `<group>_rule` float32[3, labels]: offsets, gains and
+cuts.
 """
 
 import json
@@ -30,12 +37,13 @@ from annotators.language.dialects_features import (
     read_points,
     text_features,
 )
-from annotators.language.languages import codes
+from annotators.language.dialects_rule import probabilities
+from annotators.language.languages import MACROLANGUAGES, codes
 from annotators.text.kernels import kernel
 
 SHIPPED_DIALECTS: Final = Path(__file__).parent / "model" / "dialects.npz"
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 _LARGEST: Final = 127
 _PROBE: Final = "Šta je to? ٤٢ می\u200cروم; 咁樣。 Apakah?"
 
@@ -44,6 +52,11 @@ Offsets = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.int8]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+
+
+def is_set(group: str) -> bool:
+    """Whether one of `Dialects.groups` is a set of languages and no macrolanguage."""
+    return group not in MACROLANGUAGES
 
 
 class GroupModel(NamedTuple):
@@ -60,6 +73,10 @@ class GroupModel(NamedTuple):
     """float64[len(labels)]: added to the scores."""
     sharpness: float
     """What scores are multiplied by before the softmax."""
+    gains: Floats
+    """float64[len(labels)]: what a right guess is worth."""
+    cuts: Floats
+    """float64[len(labels)]: probability at which guessing a label begins to pay."""
 
 
 class Dialects:
@@ -71,7 +88,7 @@ class Dialects:
         self.groups: dict[str, tuple[str, ...]] = {
             group: model.labels for group, model in models.items()
         }
-        """Group to the codes that it settles."""
+        """Group, or set, to the codes that it settles."""
 
     @classmethod
     def load(cls, path: Path = SHIPPED_DIALECTS) -> Self:
@@ -102,7 +119,9 @@ class Dialects:
         }
         for group, model in self._models.items():
             arrays[f"{group}_weights"] = model.weights
-            arrays[f"{group}_offsets"] = model.offsets.astype(np.float32)
+            arrays[f"{group}_rule"] = np.stack([model.offsets, model.gains, model.cuts]).astype(
+                np.float32
+            )
         with path.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # takes allow_pickle first
 
@@ -119,16 +138,16 @@ class Dialects:
             int64[num_rows], places in `groups[group]`, and float64[num_rows], their probabilities
             within the group. A text without any feature gets the first label.
         """
+        model = self._models[group]
         shares = self.shares(data, offsets, rows, group)
-        numbers = shares.argmax(axis=1)
+        numbers = (model.gains * (shares - model.cuts)).argmax(axis=1)
         return numbers, np.take_along_axis(shares, numbers[:, None], axis=1)[:, 0]
 
     def shares(self, data: Bytes, offsets: Offsets, rows: Ints, group: str) -> Floats:
         """Probabilities of all members: float64[num_rows, len(groups[group])], rows sum to 1."""
         model = self._models[group]
         logits = model.sharpness * scores(model, data, offsets, rows)
-        powers = np.exp(logits - logits.max(axis=1, initial=-np.inf, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return probabilities(logits)
 
 
 def scores(model: GroupModel, data: Bytes, offsets: Offsets, rows: Ints) -> Floats:
@@ -200,6 +219,12 @@ def _probe() -> list[int]:
     return [len(found), int(np.bitwise_xor.reduce(found))]
 
 
+def _rule(array: npt.NDArray[Any], num_labels: int) -> Floats:
+    if array.shape != (3, num_labels) or not np.isfinite(array).all():
+        raise ValueError(f"a rule is {list(array.shape)}, not finite [3, {num_labels}]")
+    return array.astype(np.float64)
+
+
 @lru_cache(maxsize=2)
 def _read(path: Path) -> dict[str, GroupModel]:
     remedy = "train it again: tokenmill train language"
@@ -211,10 +236,11 @@ def _read(path: Path) -> dict[str, GroupModel]:
             models = {
                 group: GroupModel(
                     tuple(told["labels"]), FeatureSettings(**told["settings"]),
-                    file[f"{group}_weights"], float(told["scale"]),
-                    file[f"{group}_offsets"].astype(np.float64), float(told["sharpness"]),
+                    file[f"{group}_weights"], float(told["scale"]), rule[0],
+                    float(told["sharpness"]), rule[1], rule[2],
                 )
                 for group, told in header["groups"].items()
+                for rule in [_rule(file[f"{group}_rule"], len(told["labels"]))]
             }  # fmt: skip
     except FileNotFoundError:
         raise ValueError(f"no file {path}; reinstall tokenmill, or {remedy}") from None
@@ -229,6 +255,6 @@ def _read(path: Path) -> dict[str, GroupModel]:
                 f"{path} is damaged: weights of {group} are {model.weights.dtype}"
                 f"{list(model.weights.shape)}, not int8{list(shape)}; {remedy}"
             )
-        if not known.issuperset(model.labels) or model.offsets.shape != (len(model.labels),):
+        if not known.issuperset(model.labels):
             raise ValueError(f"{path} is damaged: {group} has labels {model.labels}; {remedy}")
     return models

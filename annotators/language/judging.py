@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from annotators.language.chinese import CHINESE, settle_chinese
-from annotators.language.dialects import Dialects
+from annotators.language.chinese import CANTONESE, CHINESE, settle_chinese
+from annotators.language.dialects import Dialects, is_set
 from annotators.language.familiarity import Familiarity
 from annotators.language.folding import Bytes, Counts
 from annotators.language.model_file import is_described, load
@@ -49,6 +49,7 @@ class _Judged(NamedTuple):
     families: Ints
     """int64[num_lines]: the family that was chosen, believed or not; -1 without a candidate."""
     family_scores: Floats
+    """float64[num_lines]: of the family, or of all candidates in its set."""
 
 
 class Judge:
@@ -75,6 +76,10 @@ class Judge:
             group: np.array([codes.index(code) for code in members], np.int64)
             for group, members in (self._dialects.groups if self._dialects else {}).items()
         }
+        self._set_of = np.full(max(len(codes), len(self._table.family_of)), -1)
+        for number, (group, members) in enumerate(self._members.items()):
+            if is_set(group):
+                self._set_of[members] = number
         self._code_of = {code: number for number, code in enumerate(codes)}
         self._codes = pa.array(codes, pa.string())
         self._groups = pa.array(self._table.groups.tolist(), pa.string())
@@ -162,12 +167,16 @@ class Judge:
             )
         chosen = languages[every, columns]
         believed = believed & (chosen >= 0) & (chosen < self._und)
+        own_set = self._set_of[chosen]
+        counted = self._set_of[languages] == own_set[:, None]
+        counted &= (own_set[:, None] >= 0) & (languages >= 0)
+        counted[every, columns] = True
         return _Judged(
             np.where(believed, chosen, self._und),
             np.where(believed, candidates.own_scores[every, columns], 0.0),
             self._seconds(candidates, columns, believed),
             np.where(chosen >= 0, self._table.family_of[chosen], -1),
-            candidates.scores[every, columns],
+            np.minimum(np.where(counted, candidates.scores, 0.0).sum(axis=1), 1.0),
         )
 
     def _seconds(self, candidates: Candidates, columns: Ints, believed: npt.NDArray[Any]) -> Ints:
@@ -192,7 +201,11 @@ class Judge:
         languages, seconds = judged.language.copy(), judged.second.copy()
         for row in np.flatnonzero(self._chinese[languages]).tolist():
             line = data[spans[row, 0] : spans[row, 1]].tobytes().decode(errors="replace")
-            code = settle_chinese(str(self._table.codes[languages[row]]), line)
+            said = str(self._table.codes[languages[row]])
+            # Marks alone make Cantonese here: `_with_dialects` looks at what has too few of them.
+            code = settle_chinese(
+                "zho_Hant" if self._dialects and said == CANTONESE else said, line
+            )
             if self._code_of[code] == seconds[row]:
                 seconds[row] = languages[row]
             languages[row] = self._code_of[code]
@@ -208,8 +221,10 @@ class Judge:
         data, offsets = utf8_texts(texts)
         languages, scores = parts.languages.copy(), parts.scores.copy()
         seconds = parts.seconds.copy()
+        by_marks = languages == self._code_of[CANTONESE]
+        scores[by_marks] = parts.family_scores[by_marks]
         for group, members in self._members.items():
-            at = np.flatnonzero(np.isin(languages, members))
+            at = self._to_settle(parts, group, members)
             if not len(at):
                 continue
             rows, of_part = np.unique(parts.rows[at], return_inverse=True)
@@ -219,6 +234,19 @@ class Judge:
             languages[at] = found
             scores[at] = parts.family_scores[at] * within[of_part]
         return parts._replace(languages=languages, scores=scores, seconds=seconds)
+
+    def _to_settle(self, parts: Parts, group: str, members: Ints) -> Ints:
+        """int64[num_settled]: the parts whose member of a group or set is to be settled."""
+        chosen = np.isin(parts.languages, members)
+        if not is_set(group):
+            # What is Cantonese by its marks stays so.
+            return np.flatnonzero(chosen & (parts.languages != self._code_of[CANTONESE]))
+        # Raw text is read whole, so a text that is in two of the languages is left as it is.
+        _, of_part, num_parts = np.unique(
+            parts.rows[chosen], return_inverse=True, return_counts=True
+        )
+        at = np.flatnonzero(chosen)[num_parts[of_part] == 1]
+        return np.asarray(at[np.isin(parts.seconds[at], members)])
 
 
 _SHARE_FIELDS: list["pa.Field[Any]"] = [

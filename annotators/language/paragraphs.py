@@ -60,7 +60,7 @@ def _cut(
         while at < stop:
             byte = data[at]
             end = at + 1
-            point = np.int64(byte)
+            point: int | np.int64 = np.int64(byte)
             if byte >= 0x80:
                 point, end = decode_sequence(data, at, stop)
             at = end

@@ -1,6 +1,6 @@
 """The parts of each text put together: shares of languages, and the language of the whole."""
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +28,14 @@ class Parts(NamedTuple):
     def without(self, rows: Ints) -> Self:
         """Leaves out the parts of some texts."""
         kept = ~np.isin(self.rows, rows)
-        return type(self)(*(column[kept] for column in self))
+        return self._made([column[kept] for column in self])
 
     def and_then(self, others: Self) -> Self:
         """These parts and others behind them."""
-        return type(self)(
-            *(np.concatenate(both) for both in zip(self, others, strict=True))  # type: ignore[arg-type]
-        )
+        return self._made([np.concatenate(both) for both in zip(self, others, strict=True)])
+
+    def _made(self, columns: list[Any]) -> Self:
+        return type(self)(*columns)
 
 
 class TextColumns(NamedTuple):

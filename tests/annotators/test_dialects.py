@@ -6,8 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from annotators.language.annotator import Language
 from annotators.language.chinese import settle_chinese
 from annotators.language.dialects import Dialects, quantised, scores
 from annotators.language.dialects_features import (
@@ -16,7 +18,15 @@ from annotators.language.dialects_features import (
     FeatureSettings,
     text_features,
 )
-from annotators.language.dialects_training import GROUPS, find_offsets, read_rows, train_dialects
+from annotators.language.dialects_rule import choosing_rule, probabilities
+from annotators.language.dialects_training import (
+    GROUPS,
+    log_ratios,
+    read_rows,
+    row_scores,
+    separators,
+    train_dialects,
+)
 
 WORDS = FeatureSettings(1, 4, True, 18)
 RUNNING = FeatureSettings(1, 3, False, 17)
@@ -216,14 +226,71 @@ def test_a_folder_without_dialects_is_refused(tmp_path: Path) -> None:
         train_dialects(tmp_path, tmp_path / "model.npz", 1)
 
 
-def test_offsets_right_a_label_that_is_said_too_often(tmp_path: Path) -> None:
+def test_the_rule_guesses_a_label_that_is_never_the_likeliest() -> None:
+    # Half of the sentences of label 1 are those of label 0, word for word; label 2 stands apart.
+    scores = np.array([[2.0, 1.0, 0.0]] * 120 + [[0.0, 0.0, 2.0]] * 60)
+    scores[60:90] = [2.0, 1.9, 0.0]
+    labels = np.repeat([0, 1, 2], 60)
+    assert set(scores.argmax(axis=1)) == {0, 2}
+    rule = choosing_rule(scores, labels, np.ones(180, np.bool_))
+    chances = probabilities(rule.sharpness * (scores + rule.offsets))
+    guesses = (rule.gains * (chances - rule.cuts)).argmax(axis=1)
+    assert guesses.tolist() == [0] * 60 + [1] * 30 + [0] * 30 + [2] * 60
+    assert rule.gains.max() == 1
+    assert (rule.cuts > 0).all()
+    assert rule.cuts[2] > rule.cuts[:2].max()
+
+
+def test_a_label_that_other_sets_hold_much_of_is_guessed_sooner() -> None:
+    chance = np.random.default_rng(1)
+    labels = np.concatenate([np.repeat([0, 1, 2], 100), np.zeros(500, np.int64)])
+    scores = np.eye(3)[labels] + chance.normal(0, 1, (800, 3))
+    parallel = np.arange(800) < 300
+    alone, both = (choosing_rule(scores[:end], labels[:end], parallel[:end]) for end in (300, 800))
+    np.testing.assert_array_equal(alone.gains, both.gains)
+    np.testing.assert_array_equal(alone.cuts[1:], both.cuts[1:])
+    assert both.cuts[0] < alone.cuts[0]
+
+
+def test_separators_part_what_they_are_fitted_to(tmp_path: Path) -> None:
     _write_pairs(tmp_path)
     rows = read_rows(tmp_path, GROUPS["hbs"], 1)
-    true = np.eye(2)[rows.labels]
-    skewed = true + np.array([1.2, 0])
-    assert set(skewed.argmax(axis=1)) == {0}
-    corrected = skewed + find_offsets(skewed, rows)
-    assert corrected.argmax(axis=1).tolist() == rows.labels.tolist()
+    every = np.ones(8, np.bool_)
+    ratios = log_ratios(rows, GROUPS["hbs"], every)
+    weights, biases = separators(rows, ratios, every, 1)
+    found = row_scores(rows, np.arange(8), weights) + biases
+    assert found.argmax(axis=1).tolist() == rows.labels.tolist()
+    np.testing.assert_allclose(weights[:, 0], -weights[:, 1])
+
+
+def test_languages_of_a_set_are_settled_and_stay_their_own_groups() -> None:
+    texts = [
+        "Jeg vet ikke hvorfor de ikke kommer hjem i kveld, sa hun til mannen sin.",
+        "Eg veit ikkje kvifor dei ikkje kjem heim i kveld, sa ho til mannen sin.",
+        "Jeg ved ikke, hvorfor de ikke kommer hjem i aften, sagde hun til sin mand.",
+        "佢哋話聽日唔會返工，因為而家好唔舒服。",
+    ]
+    found = Language()(pa.array(texts, pa.large_string()), {})
+    languages = found.column("language").to_pylist()
+    assert languages == ["nob_Latn", "nno_Latn", "dan_Latn", "yue_Hant"]
+    assert found.column("language_group").to_pylist() == ["nob", "nno", "dan", "zho"]
+    assert all(0 < score <= 1 for score in found.column("language_score").to_pylist())
+
+
+def test_a_set_overrules_the_classifier(shipped: Dialects) -> None:
+    text = "Vi har hus og bil."  # Danish as well as Bokmål, which is what the classifier says
+    numbers, _ = shipped.settle(*_packed([text]), np.arange(1), "danish")
+    (found,) = Language()(pa.array([text], pa.large_string()), {}).to_pylist()
+    assert found["language"] == shipped.groups["danish"][numbers[0]] == "dan_Latn"
+    assert found["language_second"] == "nob_Latn"
+
+
+def test_marks_of_cantonese_are_not_overturned(shipped: Dialects) -> None:
+    text = "他們說現在網路和軟體都壞了，睇。"
+    numbers, _ = shipped.settle(*_packed([text]), np.arange(1), "zho")
+    assert shipped.groups["zho"][numbers[0]] == "zho_Hant"
+    found = Language()(pa.array([text, text.replace("睇", "看")], pa.large_string()), {})
+    assert found.column("language").to_pylist() == ["yue_Hant", "zho_Hant"]
 
 
 def test_missing_and_damaged_files_are_named_with_the_remedy(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from annotators.language.folding import SCRIPTS
 from annotators.language.label_maps import NAMES, read_label_map
 from annotators.language.languages import MACROLANGUAGES, codes, language_labels
 from annotators.language.model_file import SHIPPED
+from annotators.language.training import _zeroed_memory
 from annotators.language.verdicts import LabelTable
 
 # Article 1 of the Universal Declaration of Human Rights, or a plain sentence.
@@ -241,11 +242,11 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines += ["__label__XX mmm nnn mmm", "__label__kat_Geor qqq www qqq"]
     lines += [f"__label__{code} بيت كبير" for code in ("arb_Arab", "ars_Arab", "acm_Arab")]
     (folder / "lines.txt").write_text("\n".join(lines * 40) + "\n", encoding="utf-8")
-    # Of a size at which fastText starts from zeros and not from what is in memory.
-    model = fasttext.train_supervised(
-        str(folder / "lines.txt"), dim=4, bucket=2_200_000, minn=2, maxn=3, lr=0.5, epoch=20,
-        thread=1, verbose=0,
-    )  # fmt: skip
+    with _zeroed_memory():
+        model = fasttext.train_supervised(
+            str(folder / "lines.txt"), dim=4, bucket=2_200_000, minn=2, maxn=3, lr=0.5, epoch=20,
+            thread=1, verbose=0,
+        )  # fmt: skip
     model.save_model(str(folder / "foreign.bin"))
     return folder / "foreign.bin"
 
@@ -296,10 +297,11 @@ def test_hierarchical_model_with_a_map_known_by_name(tmp_path: Path) -> None:
     fasttext = pytest.importorskip("fasttext")
     lines = [f"__label__{label} {TEXTS[code]}" for label, code in LID_176.items()]
     (tmp_path / "lines.txt").write_text("\n".join(lines * 40) + "\n", encoding="utf-8")
-    model = fasttext.train_supervised(
-        str(tmp_path / "lines.txt"), dim=4, bucket=2_200_000, minn=1, maxn=3, lr=0.5, epoch=20,
-        loss="hs", thread=1, verbose=0,
-    )  # fmt: skip
+    with _zeroed_memory():
+        model = fasttext.train_supervised(
+            str(tmp_path / "lines.txt"), dim=4, bucket=2_200_000, minn=1, maxn=3, lr=0.5, epoch=20,
+            loss="hs", thread=1, verbose=0,
+        )  # fmt: skip
     model.save_model(str(tmp_path / "lid.bin"))
     language = Language(model=tmp_path / "lid.bin", label_map="lid.176")
     mixed = TEXTS["rus_Cyrl"] * 3 + "\n" + TEXTS["deu_Latn"] * 3

@@ -40,10 +40,10 @@ def test_file_in_every_packing_is_one_record(
     ("data", "reason"),
     [
         (b"", "empty_file"),
-        (gzip.compress(b""), "empty_file"),
-        (gzip.compress(PAGE)[:-9], "truncated_record"),
-        (gzip.compress(PAGE)[:-8] + bytes(8), "broken_gzip"),
-        (gzip.compress(bytes(3_000_000)), "too_large"),
+        (gzip.compress(b"", mtime=0), "empty_file"),
+        (gzip.compress(PAGE, mtime=0)[:-9], "truncated_record"),
+        (gzip.compress(PAGE, mtime=0)[:-8] + bytes(8), "broken_gzip"),
+        (gzip.compress(bytes(3_000_000), mtime=0), "too_large"),
         (bytes(3_000_000), "too_large"),
     ],
 )
@@ -63,10 +63,10 @@ WARC = b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
 @pytest.mark.parametrize(
     ("name", "head", "format"),
     [
-        ("x.warc.gz", gzip.compress(WARC), "warc"),
+        ("x.warc.gz", gzip.compress(WARC, mtime=0), "warc"),
         ("x.bin", WARC, "warc"),
         ("x", b"http://a.example/ 1.2.3.4 20010203040506 text/html 10\n", "warc"),
-        ("CC-MAIN.warc.wet.gz", gzip.compress(WARC), "wet"),
+        ("CC-MAIN.warc.wet.gz", gzip.compress(WARC, mtime=0), "wet"),
         ("x.jsonl", b'{"text": 1}\n', "jsonl"),
         ("x.jsonl.zst", zstandard.compress(b'{"text": 1}\n'), "jsonl"),
         ("x.json", b'{"text": 1}\n{"text": 2}\n', "jsonl"),
@@ -80,7 +80,7 @@ WARC = b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
         ("x.html", b"\x89PNG\r\n\x1a\n", None),
         ("x.pdf", b"", "pdf"),
         ("scan", b"junk\r\n%PDF-1.4\n1 0 obj\n<<>>", "pdf"),
-        ("scan.pdf.gz", gzip.compress(b"%PDF-1.7\n"), "pdf"),
+        ("scan.pdf.gz", gzip.compress(b"%PDF-1.7\n", mtime=0), "pdf"),
         ("x.pdf", b"\x00\x01\x02\x03 damaged", "pdf"),
         ("x.pdf", b"damaged, and readable", "pdf"),
         ("x.pdf", b"\x89PNG\r\n\x1a\n", None),
