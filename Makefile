@@ -24,7 +24,7 @@ demo: $(READY)
 	$(BIN)/tokenmill demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -q --ignore=tests/test_walkthrough.py
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore=tests/test_walkthrough.py
 
 # Types every command of the documents: two minutes of whole runs.
 walkthrough: $(READY)
@@ -34,11 +34,13 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy pipelines annotators mixtures tokenize/token_shards benchmarks
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-# Needs the peers: pip install -e '.[datatrove]' in a venv of its own, named by BENCH_PYTHON.
+# Needs the peer: pip install 'datatrove[io,processing]' spacy in a venv of its own, named by
+# BENCH_PYTHON.
 bench: $(READY)
 	$(BIN)/python benchmarks/end_to_end.py
+	$(BIN)/python benchmarks/annotate.py
 
 clean:
 	rm -rf $(VENV) work

@@ -116,3 +116,7 @@ def _what_failed(error: BaseException) -> str:
 def _without_step(message: str) -> str:
     """Without the name of the pipeline step that Beam adds, which no user has given."""
     return message.partition(" [while running '")[0]
+
+
+if __name__ == "__main__":
+    command()

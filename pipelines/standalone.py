@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pipelines.annotate.compiling import NOTE, are_uncompiled
 from pipelines.annotate.job import AnnotateJob
 from pipelines.annotate.registry import AnnotatorSpec
 from pipelines.config import ExtractConfig, SourceConfig
@@ -68,6 +69,8 @@ class Texts:
     annotate: dict[str, tuple[Generation, ...]]
     rejects: Mapping[str, int]
     """Reason -> records that gave no document; `rejects/` lists them."""
+    made: Mapping[str, int]
+    """Labels set -> parts of it that this call made; the others were there."""
 
     @property
     def keys(self) -> list[PartKey]:
@@ -210,6 +213,13 @@ def label_texts(
     extract = {name: ExtractJob(source, _READ) for name, source in sources.items()}
     annotate = {name: AnnotateJob(job.generation, specs) for name, job in extract.items()}
     keys = [PartKey(name, part) for name, numbers in parts.items() for part in numbers]
+    lacking = {
+        spec.annotator.name: _lacking(workspace, annotate, number, keys)
+        for number, spec in enumerate(specs)
+    }
+    pending = [spec for spec in specs if lacking[spec.annotator.name]]
+    if are_uncompiled(pending):
+        stages.progress.say(NOTE)
     stages.per_part(extract, annotate, keys)
     _refuse_unfinished(workspace, annotate, keys)
     entries = [
@@ -226,7 +236,20 @@ def label_texts(
         extract={name: job.generation for name, job in extract.items()},
         annotate={name: job.generations for name, job in annotate.items()},
         rejects=rejects,
+        made=lacking,
     )
+
+
+def _lacking(
+    workspace: Workspace, annotate: Mapping[str, AnnotateJob], number: int, keys: Sequence[PartKey]
+) -> int:
+    """Counts the parts that a labels set does not have."""
+    held = {
+        (entry.source, entry.part)
+        for source, job in annotate.items()
+        for entry in workspace.ledger.entries(job.generations[number], source)
+    }
+    return len([key for key in keys if (key.source, key.part) not in held])
 
 
 def _refuse_unfinished(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from annotators.domain.taxonomy import full_name
+from annotators.quality.rows import without_surrogates
 
 
 class Example(NamedTuple):
@@ -78,4 +79,5 @@ def _example(row: dict[str, Any], own_labels: bool) -> Example:
         raise ValueError(f"confidences are {weights}, not in [0, 1]")
     url = str(row.get("url") or "")
     kin = urlsplit(url).netloc or str(row.get("doc_id") or text)
+    text, url, kin = (without_surrogates(one) for one in (text, url, kin))
     return Example(text, labels, weights, kin, str(row.get("lang") or ""), url)

@@ -160,9 +160,8 @@ def _number_languages(labels: Mapping[str, "pa.Array[Any]"], num_texts: int) -> 
     labelled: Any = labels["language"]
     found: Any = pc.fill_null(labelled.cast(pa.string()), parameters.UNDETERMINED)
     numbers = pc.index_in(found, pa.array(codes, pa.string()))
-    if numbers.null_count:
-        unknown = pc.unique(found.filter(pc.is_null(numbers))).to_pylist()
-        raise ValueError(f"unknown languages {unknown}; allowed are {codes}")
+    # An annotator of a user's own may know other languages than the rules do.
+    numbers = pc.fill_null(numbers, codes.index(parameters.UNDETERMINED))
     return np.asarray(numbers, dtype=np.int64)
 
 

@@ -1,10 +1,11 @@
 """All signals of all texts, in one kernel call.
 
 Each text is decoded once into code points and classes; words, lines and paragraphs are then walked
-over in those arrays. Scratch is sized by the longest text and only touched as far as each text
-needs, so memory is linear in the longest text: for 50 MB in one line the peak of a process grew by
-0.8 GB (English, Chinese) and 2.6 GB (nothing but "!", each a token), two copies of the text among
-it. 4 KB documents take 0.06 ms on one core; what was worth most:
+over in those arrays. Texts up to 1 MiB share scratch for as many words and lines as could be in the
+longest of them. For a longer text words and lines are counted first, and what one step needs is
+given back before the next, because a limit on memory counts what is reserved and not what is
+touched (RLIMIT_DATA). Under one of 4 GiB a process measures 256 MiB in one line of English, or 80
+MiB of nothing but "!", each a token. 4 KB documents take 0.06 ms on one core; what was worth most:
 
 - n-grams of n words are looked for only where those of n - 1 repeat (`repeats.top_ngram`);
 - no counts of references to arrays (`kernels.lean_kernel`);
@@ -27,7 +28,12 @@ from numpy.typing import NDArray
 
 from annotators.heuristics import signals as s
 from annotators.heuristics.lines import may_have_phrases, measure_split_lines
-from annotators.heuristics.spans import LineScratch, empty_line_scratch, measure_lines
+from annotators.heuristics.spans import (
+    LineScratch,
+    empty_line_scratch,
+    measure_lines,
+    most_spans,
+)
 from annotators.heuristics.stop_words import MAX_WORDS, StopWords, count_stop_words
 from annotators.text.characters import HAN, KANA, character_classes
 from annotators.text.kernels import inlined_lean_kernel, lean_kernel
@@ -48,6 +54,7 @@ from annotators.text.words import (
     TOKENS_PER_WORD,
     Words,
     empty_words,
+    most_words,
     split_words,
 )
 
@@ -55,6 +62,11 @@ _TOP_NGRAMS = ((2, s.GOPHER_TOP_2_GRAM), (3, s.GOPHER_TOP_3_GRAM), (4, s.GOPHER_
 _MIN_DUPLICATE_NGRAM, _MAX_DUPLICATE_NGRAM = 5, 10
 
 _HASH, _DOT, _ELLIPSIS = 35, 46, 0x2026
+
+_LARGE_BYTES = 1 << 20
+"""Longer texts get scratch of their own; that for any text of this size takes 0.1 GB."""
+
+_Scratch = tuple[Characters, Words, LineScratch, NDArray[np.bool_]]
 
 
 @inlined_lean_kernel
@@ -120,7 +132,7 @@ def _measure_words(
     return counts[NUM_TOKENS] / num_tokens if surplus > 0 else 1.0
 
 
-@inlined_lean_kernel
+@lean_kernel
 def _measure_ngrams(
     words: Words,
     num_points: int,
@@ -143,29 +155,70 @@ def _measure_ngrams(
 
 
 @lean_kernel
-def _measure_all(
+def _measure_words_and_lines(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    num_points: int,
+    language: int,
+    stop_words: StopWords,
+    scratch: _Scratch,
+    row: NDArray[np.float64],
+) -> float:
+    """Measures all but n-grams of a decoded text, and gives how many tokens make one word there."""
+    text, words, lines, seen = scratch
+    num_tokens = split_words(text, num_points, words)
+    per_word = _measure_words(text, num_points, words, row)
+    row[s.GOPHER_STOP_WORDS] = count_stop_words(words, num_tokens, language, stop_words, seen)
+    may_have_phrase = may_have_phrases(data, start, end)
+    measure_split_lines(text, num_points, words, may_have_phrase, row)
+    num_breaks = measure_lines(text, num_points, lines, row)
+    row[s.FINEWEB_NEW_LINE_RATIO] = num_breaks / max(1.0, _num_tokens(words.counts))
+    return per_word
+
+
+@lean_kernel
+def _measure_small(
     texts: Utf8Texts,
+    numbers: NDArray[np.int64],
     classes: NDArray[np.uint16],
     languages: NDArray[np.int64],
     stop_words: StopWords,
-    scratch: tuple[Characters, Words, LineScratch, Candidates, NDArray[np.bool_]],
+    scratch: _Scratch,
+    candidates: Candidates,
     rows: NDArray[np.float64],
 ) -> None:
+    """Measures the texts of these numbers, which the scratch is for."""
     data, offsets = texts
-    text, words, lines, candidates, seen = scratch
-    for i in range(len(languages)):
-        row = rows[i]
-        num_points = decode_text(data, offsets[i], offsets[i + 1], classes, text)
-        num_tokens = split_words(text, num_points, words)
-        per_word = _measure_words(text, num_points, words, row)
-        row[s.GOPHER_STOP_WORDS] = count_stop_words(
-            words, num_tokens, languages[i], stop_words, seen
+    text, words = scratch[0], scratch[1]
+    for i in numbers:
+        start, end = offsets[i], offsets[i + 1]
+        num_points = decode_text(data, start, end, classes, text)
+        per_word = _measure_words_and_lines(
+            data, start, end, num_points, languages[i], stop_words, scratch, rows[i]
         )
-        _measure_ngrams(words, num_points, per_word, candidates, row)
-        may_have_phrase = may_have_phrases(data, offsets[i], offsets[i + 1])
-        measure_split_lines(text, num_points, words, may_have_phrase, row)
-        num_breaks = measure_lines(text, num_points, lines, row)
-        row[s.FINEWEB_NEW_LINE_RATIO] = num_breaks / max(1.0, _num_tokens(words.counts))
+        _measure_ngrams(words, num_points, per_word, candidates, rows[i])
+
+
+def _measure_large(
+    texts: Utf8Texts, number: int, language: int, stop_words: StopWords, row: NDArray[np.float64]
+) -> None:
+    """Measures one text with scratch for what it has."""
+    data, start, end = texts.data, int(texts.offsets[number]), int(texts.offsets[number + 1])
+    text = empty_characters(end - start)
+    num_points = decode_text(data, start, end, character_classes(), text)
+    for array in text:  # most characters of most scripts take two bytes or three
+        array.resize(num_points, refcheck=False)  # in place; nothing else knows of these arrays
+    words = empty_words(most_words(text, num_points))
+    lines = empty_line_scratch(most_spans(text, num_points))
+    scratch = (text, words, lines, np.zeros(MAX_WORDS, dtype=np.bool_))
+    per_word = _measure_words_and_lines(
+        data, start, end, num_points, language, stop_words, scratch, row
+    )
+    counted = words._replace(starts=np.empty(0, dtype=np.int32))  # n-grams do not ask for places
+    del text, words, lines, scratch
+    candidates = empty_candidates(int(counted.counts[NUM_TOKENS]))
+    _measure_ngrams(counted, num_points, per_word, candidates, row)
 
 
 def measure(
@@ -182,13 +235,20 @@ def measure(
         `float64[num_texts, len(SIGNALS)]`; stop words are -1 where none are known.
     """
     rows = np.zeros((len(languages), len(s.SIGNALS)))
-    size = texts.max_bytes() + 1
+    sizes = np.diff(texts.offsets)
+    small = np.flatnonzero(sizes <= _LARGE_BYTES)
+    size = int(sizes[small].max(initial=0))
     scratch = (
         empty_characters(size),
         empty_words(size),
-        empty_line_scratch(size),
-        empty_candidates(size),
+        empty_line_scratch(size + 3),
         np.zeros(MAX_WORDS, dtype=np.bool_),
     )
-    _measure_all(texts, character_classes(), languages, stop_words, scratch, rows)
+    candidates = empty_candidates(size)
+    _measure_small(
+        texts, small, character_classes(), languages, stop_words, scratch, candidates, rows
+    )
+    del scratch, candidates
+    for i in np.flatnonzero(sizes > _LARGE_BYTES).tolist():
+        _measure_large(texts, i, int(languages[i]), stop_words, rows[i])
     return rows

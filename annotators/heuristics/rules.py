@@ -125,7 +125,8 @@ def check_thresholds(overrides: Mapping[str, float | None]) -> None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and (not is_number or np.isnan(value)):
             raise ValueError(
-                f"threshold {name} is {value!r}; give a number, or null to switch the rule off"
+                f"thresholds.{name}: found {value!r}; allowed is a number, or null to switch the "
+                "rule off: correct it"
             )
 
 

@@ -43,7 +43,7 @@ class Spans(NamedTuple):
 
 
 class LineScratch(NamedTuple):
-    """Scratch for one text, of at least one entry more than it has characters."""
+    """Scratch for one text, of at least `most_spans` entries."""
 
     lines: Spans
     paragraphs: Spans
@@ -61,6 +61,22 @@ def empty_line_scratch(max_spans: int) -> LineScratch:
     )
     is_blank = np.empty(max_spans, dtype=np.bool_)
     return LineScratch(lines, paragraphs, is_blank, np.empty(table_size(max_spans), dtype=np.int32))
+
+
+@lean_kernel
+def most_spans(text: Characters, num_points: int) -> int:
+    """Gives a bound on the lines, and on the paragraphs, of a text: how much scratch it needs.
+
+    Args:
+        text: Decoded, with at least `num_points` entries.
+        num_points: Characters of the text.
+    """
+    points = text.points[:num_points]
+    bound = 3  # an empty one at each end, and what follows the last new line
+    # Without a branch, so that the compiler compares many characters at a time.
+    for i in range(1, len(points)):
+        bound += (points[i] == _NEW_LINE) & (points[i - 1] != _NEW_LINE)
+    return bound
 
 
 @inlined_lean_kernel
@@ -179,7 +195,7 @@ def measure_lines(
     Args:
         text: Decoded, with at least `num_points` entries.
         num_points: Characters of the text.
-        scratch: Of at least `num_points + 1` entries.
+        scratch: Of at least `most_spans` entries.
         row: Written: `float64[len(SIGNALS)]`, zero before.
 
     Returns:

@@ -55,7 +55,7 @@ class Language:
 
     name = "language"
     # Folding follows the character tables of the running Python; 3.11 to 3.13 differ in them.
-    version = f"2/windows-{NUM_WINDOWS}x{WINDOW_BYTES}/unicode-{unicodedata.unidata_version}"
+    version = f"3/windows-{NUM_WINDOWS}x{WINDOW_BYTES}/unicode-{unicodedata.unidata_version}"
     columns = pa.schema(_FIELDS)
     inputs: tuple[str, ...] = ()
 

@@ -22,6 +22,12 @@ from typing import Final
 CHINESE: Final = frozenset({"zho_Hans", "zho_Hant", "yue_Hant"})
 CANTONESE: Final = "yue_Hant"
 
+NEUTRAL: Final = "zho_Hans"
+"""What a few characters are called that simplified and traditional texts share, as in a greeting:
+most written Chinese is simplified."""
+MIN_CANTONESE: Final = 20
+"""Characters from which on a text may be Cantonese without one of its marks."""
+
 _CANTONESE = frozenset("嘅喺咗啲佢唔哋嚟冇嗰嘢睇咁")
 _CANTONESE_LENGTH = 128
 _MARKS_APART = 64

@@ -1,8 +1,9 @@
-"""What short texts, sampling and mixed pages cost the identifier of languages.
+"""What short texts, web pages, sampling and mixed pages cost the identifier of languages.
 
 * Short texts: the single words and word pairs that were held out of training, and the first words
   of sentences in languages beyond the 119. A short text that is `und` is no error, one that is
   called another language is.
+* Web pages: `evaluation_pages`, whose rows stand behind those of the short texts.
 * Sampling: documents of 4 KiB, sentences of one language of FLORES-200 devtest joined, once as the
   annotator reads them and once whole.
 * Mixed documents: sentences of two languages in a drawn proportion, one after the other, about
@@ -20,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotators.annotator import Annotator
+from annotators.language.evaluation_pages import evaluate_pages
 from annotators.language.languages import UNDETERMINED, language_labels
 from annotators.language.sentences import has_set, is_held_out_of, read_sentences
 
@@ -34,14 +36,14 @@ _SEED = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortFigures:
-    """One kind of short text."""
+    """One kind of short text, or of page."""
 
     name: str
     num_texts: int
     right: float | None
-    """Share called by their language; None for languages beyond the 119."""
-    wrong: float
-    """Share called another of the 119."""
+    """Share called by their language; None for languages beyond the 119, or not told."""
+    wrong: float | None
+    """Share called another of the 119; None where the language is not told."""
     undetermined: float
 
 
@@ -74,7 +76,7 @@ class MixedFigures:
 
 
 def evaluate_short(data: Path, annotator: Annotator) -> tuple[ShortFigures, ...]:
-    """Runs an identifier over short texts; sets that the folder lacks are left out."""
+    """Runs an identifier over short texts and pages; what the folder lacks is left out."""
     found = []
     for name in SHORT_SETS:
         if has_set(data, name):
@@ -89,6 +91,10 @@ def evaluate_short(data: Path, annotator: Annotator) -> tuple[ShortFigures, ...]
         for size in _OUTSIDER_WORDS:
             rows = [("", " ".join(one.text.split()[:size])) for one in outside]
             found.append(_short(f"outsiders, {size} words", rows, annotator))
+    found += [
+        ShortFigures(name=name, num_texts=count, right=right, wrong=wrong, undetermined=missed)
+        for name, count, right, wrong, missed in evaluate_pages(data, annotator)
+    ]
     return tuple(one for one in found if one.num_texts)
 
 
@@ -157,11 +163,13 @@ def render_documents(
     mixed: MixedFigures | None = None,
 ) -> str:
     """Plain tables of what was measured."""
-    lines = [f"{'short texts':<24}{'texts':>8}{'right':>8}{'wrong':>8}{'und':>8}"]
+    lines = [f"{'short texts, pages':<24}{'texts':>8}{'right':>8}{'wrong':>8}{'und':>8}"]
     for one in short:
-        right = "-" if one.right is None else f"{one.right:.3f}"
+        right, wrong = (
+            "-" if share is None else f"{share:.3f}" for share in (one.right, one.wrong)
+        )
         lines.append(
-            f"{one.name:<24}{one.num_texts:>8}{right:>8}{one.wrong:>8.3f}{one.undetermined:>8.3f}"
+            f"{one.name:<24}{one.num_texts:>8}{right:>8}{wrong:>8}{one.undetermined:>8.4f}"
         )
     if sampling:
         lines.append(

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from annotators.language.chinese import CANTONESE, CHINESE, settle_chinese
+from annotators.language.chinese import CANTONESE, CHINESE, MIN_CANTONESE, NEUTRAL, settle_chinese
 from annotators.language.dialects import Dialects, is_set
-from annotators.language.familiarity import Familiarity
+from annotators.language.evidence import MIN_SCORE, has_evidence
+from annotators.language.familiarity import ALONE, Familiarity
 from annotators.language.folding import Bytes, Counts
 from annotators.language.model_file import is_described, load
 from annotators.language.paragraphs import paragraphs as cut_paragraphs
@@ -66,11 +67,21 @@ class Judge:
         self._score = scorer(model)
         self._table = LabelTable(model.labels, label_map)
         self._und = self._table.num_known
+        if not self._table.names_any:
+            raise ValueError(
+                f"none of the labels of {path} is one of the 119 languages, so that every text "
+                f"would be und; they begin with {', '.join(model.labels[:3])}: give the option "
+                "`label_map` for them"
+            )
         self._familiarity, self._dialects = None, None
         if is_described(path):
             self._familiarity = Familiarity.load(path.with_name("familiarity.npz"))
             self._dialects = Dialects.load(path.with_name("dialects.npz"))
         codes = self._table.codes.tolist()
+        self._decides_alone = np.zeros(len(self._table.family_of) + 1, np.bool_)
+        if self._familiarity:
+            known = self._familiarity.statistics
+            self._decides_alone[: self._und] = (known.tables < 0) | (known.longest == ALONE)
         self._chinese = np.isin(np.arange(len(codes)), [codes.index(code) for code in CHINESE])
         self._members = {
             group: np.array([codes.index(code) for code in members], np.int64)
@@ -122,7 +133,7 @@ class Judge:
     def _of_windows(self, windows: Windows, letters: Counts) -> Parts:
         """Parts of texts that were read through windows, or whole."""
         lines, segments = self._score(windows.data, windows.bounds)
-        judged = self._judge(windows.data, windows.spans, lines, letters)
+        judged = self._judge(windows.data, windows.bounds, lines, letters)
         parts = self._parts(judged, windows.data, windows.spans, letters, np.arange(len(letters)))
         if segments.shape[1] == 1:
             return parts
@@ -154,7 +165,7 @@ class Judge:
         judged = self._judge(data, bounds, lines, letters)
         return self._parts(judged, data, bounds, letters, rows)
 
-    def _judge(self, data: Bytes, spans: Ints, chances: Chances, letters: Counts) -> _Judged:
+    def _judge(self, data: Bytes, bounds: Ints, chances: Chances, letters: Counts) -> _Judged:
         candidates = self._table.candidates(chances, letters)
         languages = candidates.languages
         every = np.arange(len(languages))
@@ -163,7 +174,7 @@ class Judge:
             believed = candidates.scores[:, 0] >= MIN_GROUP_SCORE
         else:
             columns, believed, _ = self._familiarity.choose(
-                data, spans, languages, candidates.scores
+                data, bounds, languages, candidates.scores
             )
         chosen = languages[every, columns]
         believed = believed & (chosen >= 0) & (chosen < self._und)
@@ -171,12 +182,18 @@ class Judge:
         counted = self._set_of[languages] == own_set[:, None]
         counted &= (own_set[:, None] >= 0) & (languages >= 0)
         counted[every, columns] = True
+        family_scores = np.minimum(np.where(counted, candidates.scores, 0.0).sum(axis=1), 1.0)
+        if self._familiarity is not None:
+            spans = np.ascontiguousarray(bounds[:, [0, -1]])
+            decided = self._decides_alone[chosen]
+            says_enough = has_evidence(data, spans, family_scores)
+            believed &= np.where(decided, family_scores >= MIN_SCORE, says_enough)
         return _Judged(
             np.where(believed, chosen, self._und),
             np.where(believed, candidates.own_scores[every, columns], 0.0),
             self._seconds(candidates, columns, believed),
             np.where(chosen >= 0, self._table.family_of[chosen], -1),
-            np.minimum(np.where(counted, candidates.scores, 0.0).sum(axis=1), 1.0),
+            family_scores,
         )
 
     def _seconds(self, candidates: Candidates, columns: Ints, believed: npt.NDArray[Any]) -> Ints:
@@ -203,6 +220,8 @@ class Judge:
             line = data[spans[row, 0] : spans[row, 1]].tobytes().decode(errors="replace")
             said = str(self._table.codes[languages[row]])
             # Marks alone make Cantonese here: `_with_dialects` looks at what has too few of them.
+            if self._dialects and len(line) < MIN_CANTONESE:
+                said = NEUTRAL
             code = settle_chinese(
                 "zho_Hant" if self._dialects and said == CANTONESE else said, line
             )
@@ -221,8 +240,9 @@ class Judge:
         data, offsets = utf8_texts(texts)
         languages, scores = parts.languages.copy(), parts.scores.copy()
         seconds = parts.seconds.copy()
-        by_marks = languages == self._code_of[CANTONESE]
-        scores[by_marks] = parts.family_scores[by_marks]
+        # Characters choose among these, so that what is in doubt is whether it is Chinese.
+        by_characters = self._chinese[languages]
+        scores[by_characters] = parts.family_scores[by_characters]
         for group, members in self._members.items():
             at = self._to_settle(parts, group, members)
             if not len(at):
@@ -239,7 +259,9 @@ class Judge:
         """int64[num_settled]: the parts whose member of a group or set is to be settled."""
         chosen = np.isin(parts.languages, members)
         if not is_set(group):
-            # What is Cantonese by its marks stays so.
+            # What is Cantonese by its marks stays so, and few characters without one say nothing.
+            if self._code_of[CANTONESE] in members:
+                chosen &= parts.letters >= MIN_CANTONESE
             return np.flatnonzero(chosen & (parts.languages != self._code_of[CANTONESE]))
         # Raw text is read whole, so a text that is in two of the languages is left as it is.
         _, of_part, num_parts = np.unique(

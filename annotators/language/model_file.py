@@ -6,7 +6,8 @@ is a folder: the classifier `language.ftz`, what stands beside it, and a descrip
 with their SHA-256 and the version of the fold they were made with. A model of another maker is
 walked through by its own counts (layout: fastText 0.9.2, src/fasttext.cc saveModel,
 src/dictionary.cc save, src/matrix.cc, src/quantmatrix.cc, src/productquantizer.cc), which costs
-about 0.3 microseconds a word, and must end at its last byte.
+about 0.3 microseconds a word, and must end at its last byte; its counts must be possible ones and
+those of dictionary and matrices the same, since the library reads what they say without a look.
 
 Models with a softmax are read here and run by `fasttext_kernel`; quantised vectors are unpacked to
 float32 (bit for bit what the library adds up), 48 MB for the shipped model, in 0.1 s. Others
@@ -39,8 +40,12 @@ _VERSION = 12  # src/fasttext.h FASTTEXT_VERSION
 _SUPERVISED = 3  # src/args.h model_name::sup
 _SOFTMAX = 3  # src/args.h loss_name::softmax
 _LABEL = 1  # src/dictionary.h entry_type::label
+_LOSSES = (1, 2, 3, 4)  # src/args.h loss_name: hs, ns, softmax, ova
+_MAX_DIM = 100_000
+_MAX_CHARACTERS = 100  # of a character n-gram
 _CENTROIDS = 256  # src/productquantizer.h ksub_ = 1 << 8
 _CACHE_LINE = 64
+_UNREADABLE = (struct.error, OverflowError, MemoryError, IndexError, ValueError)
 
 
 class LoadedModel(NamedTuple):
@@ -120,10 +125,14 @@ def _load(path: Path) -> LoadedModel:
     if _Walk(data).arguments().loss == _SOFTMAX:
         try:
             network, labels = _Walk(data).network()
-        except (struct.error, OverflowError, ValueError) as found:
+        except _UNREADABLE as found:
             raise _damaged(path, str(found)) from None
         return LoadedModel(network, None, folds, labels)
-    model = fasttext_library().load_model(str(path))
+    library = fasttext_library()
+    try:
+        model = library.load_model(str(path))
+    except Exception as found:  # of C++: ValueError, MemoryError, RuntimeError
+        raise _damaged(path, f"fastText says {str(found) or type(found).__name__}") from found
     labels = tuple(label.removeprefix("__label__") for label in model.labels)
     return LoadedModel(None, model.f, folds, labels)
 
@@ -169,7 +178,7 @@ def _check_layout(path: Path) -> None:
     try:
         with _opened(path) as data:
             end = _Walk(data).end_of_model()
-    except (struct.error, OverflowError, ValueError) as found:
+    except _UNREADABLE as found:
         raise _damaged(path, str(found)) from None
     if end != size:
         raise _damaged(path, f"its header tells of {end} bytes and the file has {size}")
@@ -226,15 +235,26 @@ class _Walk:
         """The byte behind the output matrix.
 
         Raises:
-            ValueError: The header is none of a supervised model, or a word does not end.
+            ValueError: The header is none of a supervised model, a word does not end, or counts
+                contradict each other.
             struct.error: The file ends within a field.
         """
-        self.arguments()
-        self._dictionary()
+        arguments = self.arguments()
+        words = self._dictionary()
         input_is_quantised = self._flag()
-        self._skip_matrix(input_is_quantised)
+        inputs = self._skip_matrix(input_is_quantised)
         output_is_quantised = self._flag()
-        self._skip_matrix(input_is_quantised and output_is_quantised)
+        outputs = self._skip_matrix(input_is_quantised and output_is_quantised)
+        num_ngrams = arguments.bucket if words.num_pruned < 0 else words.num_pruned
+        told = (len(words.words) + num_ngrams, arguments.dim), (len(words.labels), arguments.dim)
+        if (inputs, outputs) != told:
+            raise ValueError(
+                f"its header and dictionary tell of matrices of shapes {told[0]} and {told[1]}, "
+                f"those behind them have {inputs} and {outputs}"
+            )
+        limits = (max(1, arguments.bucket), max(1, words.num_pruned))
+        if (words.pruned < 0).any() or (words.pruned >= limits).any():
+            raise ValueError("its list of n-grams names some that it cannot have")
         return self._at
 
     def arguments(self) -> _Arguments:
@@ -249,6 +269,20 @@ class _Walk:
         arguments = _Arguments(*self._read("<12id"))
         if arguments.model != _SUPERVISED:
             raise ValueError("it holds word vectors without labels")
+        if arguments.loss not in _LOSSES:
+            raise ValueError(f"its loss is number {arguments.loss}, allowed are 1 to 4")
+        if not 0 < arguments.dim < _MAX_DIM:
+            raise ValueError(f"its vectors have {arguments.dim} dimensions")
+        if arguments.bucket < 0 or not 0 <= arguments.minn <= arguments.maxn < _MAX_CHARACTERS:
+            raise ValueError(
+                f"it has {arguments.bucket} n-grams of {arguments.minn} to {arguments.maxn} "
+                "characters"
+            )
+        if not 1 <= arguments.word_ngrams <= MAX_WORD_NGRAM:
+            raise ValueError(
+                f"it has n-grams of {arguments.word_ngrams} words, allowed are 1 to "
+                f"{MAX_WORD_NGRAM}"
+            )
         return arguments
 
     def network(self) -> tuple[Network, tuple[str, ...]]:
@@ -274,10 +308,6 @@ class _Walk:
             raise ValueError(
                 f"{len(words.words)} words, {num_ngram_rows} n-grams and {len(words.labels)} "
                 f"labels do not fit matrices of shapes {rows.shape} and {output.shape}"
-            )
-        if arguments.word_ngrams > MAX_WORD_NGRAM:
-            raise ValueError(
-                f"it has n-grams of {arguments.word_ngrams} words, above {MAX_WORD_NGRAM}"
             )
         word_bytes = np.frombuffer(b"".join(words.words), np.uint8)
         word_ends = np.array([0, *accumulate(len(word) for word in words.words)], np.int64)
@@ -346,23 +376,33 @@ class _Walk:
             self._at = end_of_word + 1 + 8 + 1  # behind it count and type
             is_label = self._at <= len(self._data) and self._data[self._at - 1] == _LABEL
             (labels if is_label else words).append(word)
-        pruned = self._array(np.int32, 2 * max(0, num_pruned)).reshape(-1, 2)
+        # A copy, since a mapped file that is looked into cannot be closed.
+        pruned = self._array(np.int32, 2 * max(0, num_pruned)).reshape(-1, 2).copy()
         return _Words(words, labels, num_pruned, pruned)
 
-    def _skip_matrix(self, quantised: bool) -> None:
+    def _skip_matrix(self, quantised: bool) -> tuple[int, int]:
+        """Its rows and columns."""
         if not quantised:
             rows, columns = self._read("<qq")
             self._at += 4 * rows * columns
-            return
-        has_norms, rows, _, num_codes = self._read("<?qqi")
+            return rows, columns
+        has_norms, rows, columns, num_codes = self._read("<?qqi")
         self._at += num_codes
-        self._skip_quantizer()
+        self._skip_quantizer(columns, num_codes, rows)
         if has_norms:
             self._at += rows
-            self._skip_quantizer()
+            self._skip_quantizer(1, rows, rows)
+        return rows, columns
 
-    def _skip_quantizer(self) -> None:
-        dim, _, _, _ = self._read("<4i")
+    def _skip_quantizer(self, columns: int, num_codes: int, rows: int) -> None:
+        dim, num_parts, size, last_size = self._read("<4i")
+        if (dim, num_parts * rows, (num_parts - 1) * size + last_size) != (
+            columns, num_codes, columns,
+        ):  # fmt: skip
+            raise ValueError(
+                f"{num_codes} codes for {rows} rows of {columns} numbers do not fit {num_parts} "
+                f"parts of {size} and the last of {last_size}"
+            )
         self._at += 4 * dim * _CENTROIDS
 
 

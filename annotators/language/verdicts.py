@@ -81,6 +81,8 @@ class LabelTable:
             for label, own in zip(labels, outside, strict=True)
         ]
         self._languages = np.array(found, np.int64)
+        self.names_any = bool((self._languages < self.num_known).any())
+        """Whether at least one label is one of the 119."""
         self._families = family_of[self._languages].astype(np.int64)
         scripts = [_letters_of(label) for label in known] + [_ANY_SCRIPT] * len(labels)
         self._scripts = np.array(scripts, np.uint64)[self._languages]

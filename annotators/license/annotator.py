@@ -26,7 +26,7 @@ class License:
     """Names the licence of each page, or null (an `Annotator`)."""
 
     name: ClassVar[str] = "license"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     inputs: ClassVar[tuple[str, ...]] = ("license", "meta")
     columns: ClassVar[pa.Schema] = pa.schema(
         [("page_license", pa.string()), ("license_signal", pa.string())]

@@ -66,7 +66,7 @@ class Pii:
     name: ClassVar[str] = "pii"
     # Numbering plans and registries change with every release of the libraries.
     version: ClassVar[str] = (
-        f"2/phonenumbers-{library_version('phonenumbers')}/stdnum-{library_version('python-stdnum')}"
+        f"3/phonenumbers-{library_version('phonenumbers')}/stdnum-{library_version('python-stdnum')}"
     )
     inputs: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[pa.Schema] = pa.schema(
@@ -151,6 +151,8 @@ def _read_code(window: Window, *, small: bool = False) -> Iterator[_Hit]:
 def _read_number(window: Window) -> Iterator[_Hit]:
     for kind, find in _OF_NUMBERS:
         found = find(window)
+        if not found:
+            continue
         places = window.bytes_at([place for span in found for place in span])
         yield from (
             (start, end, kind) for start, end in zip(places[::2], places[1::2], strict=True)

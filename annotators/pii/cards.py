@@ -3,6 +3,7 @@
 Numbers of this length are common (ids, tracking numbers, ISBN-13, times in milliseconds), and of
 random digits one in ten passes the check, one in forty also the prefix. So a number counts when it
 is printed in the groups of a card, or when it is undivided and a word for a card stands before it.
+Of undivided numbers with one blank between them all must be cards, or they are columns of a table.
 
 Sources: ISO/IEC 7812-1 (numbering, check digit in annex B); prefixes and lengths as the networks
 publish them in their BIN rules: Visa 4; Mastercard 51-55 and 2221-2720; American Express 34, 37;
@@ -11,6 +12,7 @@ Discover 6011, 644-649, 65; Diners Club 300-305, 36, 38, 39; JCB 3528-3589; Unio
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from annotators.pii.windows import Window
@@ -53,7 +55,7 @@ _GROUPED: Final = re.compile(
     rf"{_EDGE_BEFORE}\d{{4}}([ -])(?:\d{{4}}\1\d{{4}}\1\d{{4}}(?:\1\d{{3}})?|\d{{6}}\1\d{{4,5}})"
     rf"{_EDGE_AFTER}"
 )
-_UNDIVIDED: Final = re.compile(rf"{_EDGE_BEFORE}\d{{13,19}}{_EDGE_AFTER}")
+_UNDIVIDED: Final = re.compile(rf"{_EDGE_BEFORE}\d{{13,19}}(?: \d{{13,19}})*{_EDGE_AFTER}")
 _REACH: Final = 64  # characters before a number in which a word for a card counts
 _CARD_WORD: Final = re.compile(
     r"\b(?:cards?|visa|master ?card|maestro|amex|american express|discover|diners|jcb|credit|debit|"
@@ -74,12 +76,22 @@ def find_cards(window: Window) -> list[tuple[int, int]]:
     """
     if window.end - window.start < _MIN_DIGITS:
         return []
-    found = [match.span() for match in _matches(_GROUPED, window)]
-    undivided = [match.span() for match in _matches(_UNDIVIDED, window)]
+    grouped = [match.span() for match in _matches(_GROUPED, window) if _is_card(match[0])]
+    undivided = [
+        match for match in _matches(_UNDIVIDED, window) if all(map(_is_card, match[0].split(" ")))
+    ]
     low = max(0, window.start - _REACH)
-    if undivided and _CARD_WORD.search(window.plain, low, window.start):
-        found += undivided
-    return sorted(span for span in found if _is_card(window.plain[slice(*span)]))
+    if not undivided or not _CARD_WORD.search(window.plain, low, window.start):
+        return grouped
+    return sorted(grouped + [span for match in undivided for span in _numbers_of(match)])
+
+
+def _numbers_of(match: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """The bounds of each of the numbers with a blank between two."""
+    start = match.start()
+    for number in match[0].split(" "):
+        yield start, start + len(number)
+        start += len(number) + 1
 
 
 def _matches(pattern: re.Pattern[str], window: Window) -> list[re.Match[str]]:

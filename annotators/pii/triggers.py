@@ -150,7 +150,10 @@ def _signs(
     found: NDArray[np.int64],
     count: int,
 ) -> int:
-    """Finds MAIL, NUMBER, COLONS and CODE; one of a kind begins where the last of it ended."""
+    """Finds MAIL, NUMBER, COLONS and CODE; one of a kind begins where the last of it ended.
+
+    But a CODE may begin within another: groups do not show where one number ends and the next does.
+    """
     after_number = after_colons = after_code = start
     for at in range(start, end):
         byte = data[at]
@@ -170,7 +173,9 @@ def _signs(
             if _begins_pem(data, at, end):
                 count = _keep(found, count, row, TOKEN, at, at + _PEM_BEGIN)
         else:
-            if at >= after_code and at > start and _follows_capital(data, at, start):
+            if (at >= after_code and at > start and _follows_capital(data, at, start)) or (
+                at < after_code and _follows_country(data, at, start)
+            ):
                 low, high = _code_around(data, at, start, end)
                 if high:
                     count = _keep(found, count, row, CODE, low, high)
@@ -292,6 +297,14 @@ def _follows_capital(data: NDArray[np.uint8], at: int, start: int) -> bool:
     if byte == 0x20 or byte == 0x2D:
         return bool(at - 2 >= start and _is_capital(data[at - 2]))
     return _is_capital(byte)
+
+
+@inlined_kernel
+def _follows_country(data: NDArray[np.uint8], at: int, start: int) -> bool:
+    """Whether two capitals stand before, and behind a blank or hyphen as a word begins."""
+    if at - 3 < start or not _is_capital(data[at - 1]) or not _is_capital(data[at - 2]):
+        return False
+    return not _is_word(data[at - 3])
 
 
 @kernel

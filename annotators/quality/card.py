@@ -37,14 +37,21 @@ class Card:
 
 
 def render_card(card: Card) -> str:
-    """The figures as plain lines."""
+    """The figures as plain lines, and a warning where they say that nothing was learnt."""
     lines = [f"{'held out by host, 5 folds':<30}{'value':>9}{'95 % interval':>18}"]
     for name, figures in card.figures.items():
         lines += [
             f"{f'{name}: {what}':<30}{_number(value):>9}{_between(interval):>18}"
             for what, value, interval in figures.rows()
         ]
-    return "\n".join(lines)
+    return "\n".join(lines + _warnings(card))
+
+
+def _warnings(card: Card) -> list[str]:
+    """That the figures are no better than none, if so."""
+    said = card.figures[card.features].warning()
+    few = "more, or more alike, labelled documents may help"
+    return [] if said is None else ["", f"Warning: do not use it as it is: {said}; {few}."]
 
 
 def write_card(folder: Path, card: Card) -> None:
@@ -86,6 +93,7 @@ def write_card(folder: Path, card: Card) -> None:
             for name, figures in card.figures.items()
             for what, value, interval in figures.rows()
         ),
+        *_warnings(card),
         "",
         "What it is worth in languages and kinds of text that the documents above do not have is "
         "not known: measure it there before relying on it.",

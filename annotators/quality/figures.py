@@ -38,6 +38,12 @@ class QualityFigures:
         """Name, value and interval of each figure."""
         return [("AUC", self.auc, self.auc_interval), ("accuracy at 0.5", self.accuracy, None)]
 
+    def warning(self) -> str | None:
+        """Why the score is not to be used, if so."""
+        if self.auc_interval[0] > 0.5:
+            return None
+        return "on documents it has not seen it is not shown to be better than chance (AUC 0.5)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EducationalFigures:
@@ -66,6 +72,15 @@ class EducationalFigures:
             ("mean error in points", self.mean_error, None),
         ]
 
+    def warning(self) -> str | None:
+        """Why the points are not to be used, if so."""
+        if self.correlation > 0 and self.f1 > 0:
+            return None
+        return (
+            f"on documents it has not seen it does not find those with {EDUCATIONAL} points or "
+            "more, or orders documents no better than chance"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryFigures:
@@ -76,6 +91,8 @@ class CategoryFigures:
     """Mean over the categories that documents have."""
     macro_f1_interval: Interval
     accuracy: float
+    num_categories: int
+    """That documents have."""
     largest: float
     """Share of the largest category: the accuracy of always naming it."""
 
@@ -86,6 +103,16 @@ class CategoryFigures:
             ("accuracy", self.accuracy, None),
             ("share of the largest", self.largest, None),
         ]
+
+    def warning(self) -> str | None:
+        """Why the categories are not to be used, if so."""
+        always = 2 * self.largest / (1 + self.largest) / self.num_categories
+        if self.accuracy > self.largest and self.macro_f1_interval[0] > always:
+            return None
+        return (
+            "on documents it has not seen it is not shown to be better than always naming the "
+            f"largest category (accuracy {self.largest:.3f}, macro-F1 {always:.3f})"
+        )
 
 
 def measure_categories(said: npt.NDArray[np.int64], true: npt.NDArray[np.int64]) -> CategoryFigures:
@@ -101,6 +128,7 @@ def measure_categories(said: npt.NDArray[np.int64], true: npt.NDArray[np.int64])
         macro_f1=of(everything),
         macro_f1_interval=_interval(of, len(true)),
         accuracy=float((said == true).mean()),
+        num_categories=len(np.unique(true)),
         largest=float(np.bincount(true).max() / len(true)),
     )
 

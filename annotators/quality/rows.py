@@ -1,11 +1,13 @@
 """Rows of JSON lines and Parquet files, one dictionary each, with where they stand.
 
-For samples and labelled sets, which are small; a corpus is read by the extract stage.
+For samples and labelled sets, which are small; a corpus is read by the extract stage. As there,
+lone surrogates, which JSON can write and UTF-8 cannot hold, become U+FFFD.
 """
 
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
@@ -17,6 +19,7 @@ import zstandard
 ENDINGS: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 
 _ROWS_AT_ONCE: Final = 1024
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def list_files(data: Sequence[Path]) -> list[Path]:
@@ -53,8 +56,15 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     try:
         yield from _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
-    except (OSError, EOFError, zstandard.ZstdError, pa.ArrowInvalid) as error:
+    except (
+        OSError, EOFError, UnicodeDecodeError, zstandard.ZstdError, pa.ArrowInvalid,
+    ) as error:  # fmt: skip
         raise ValueError(f"{path} cannot be read ({error}); make it again") from None
+
+
+def without_surrogates(text: str) -> str:
+    """The text with U+FFFD for every lone surrogate."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -67,7 +77,13 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise ValueError(f"{where}: no JSON ({error})") from None
             if not isinstance(row, dict):
                 raise ValueError(f"{where}: no JSON object")
-            yield where, row
+            yield (
+                where,
+                {
+                    name: without_surrogates(value) if isinstance(value, str) else value
+                    for name, value in row.items()
+                },
+            )
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

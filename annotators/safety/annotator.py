@@ -44,7 +44,7 @@ class Safety:
 
     name = "safety"
     # Terms are folded by the character tables of the running Python.
-    version = f"1/unicode-{unicodedata.unidata_version}"
+    version = f"2/unicode-{unicodedata.unidata_version}"
     inputs: tuple[str, ...] = ("url", "language")
 
     def __init__(

@@ -10,11 +10,14 @@ punctuation); they match whole words. Where letters are written without spaces (
 Lao, Khmer, Burmese) each letter is a word, so a term matches inside of longer words too, and terms
 of a single letter are refused there: they would match half the language.
 
+Most words begin no term, so each word is looked up among the first words of terms, and only behind
+those that are runs are looked up.
+
 A text is compared with the terms of its own language alone. Where a lexicon has none for it, the
 result is null and never 0, so that nobody takes silence for a finding.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,7 +26,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from annotators.domain.terms import whole_terms
 from annotators.language.languages import MACROLANGUAGES, codes, language_labels
 from annotators.text.characters import (
     DROPPED,
@@ -37,6 +39,7 @@ from annotators.text.key_table import KeyTable, key_table, position_in
 from annotators.text.repeats import hash_power
 from annotators.text.utf8 import Characters, Utf8Texts, decode_text, empty_characters, utf8_texts
 from annotators.text.words import (
+    HASH_BASE,
     NUM_LETTERS_OF_SCRIPT,
     NUM_SYMBOL_TOKENS,
     NUM_TOKENS,
@@ -76,6 +79,19 @@ class Counts(NamedTuple):
     """float32[num_texts]: occurrences for each 1,000 words."""
 
 
+class _Terms(NamedTuple):
+    """The terms of a lexicon as hashes, for kernels."""
+
+    table: KeyTable
+    """Their hashes."""
+    allowed: NDArray[np.bool_]
+    """Which language has which: `bool[num_terms, 119]`."""
+    first_words: KeyTable
+    """Hashes of the words with which a term begins."""
+    longest: NDArray[np.int64]
+    """Words of the longest term that begins so, by language: `int64[num_first_words, 119]`."""
+
+
 class Lexicon:
     """The terms of one lexicon in all its languages."""
 
@@ -95,23 +111,21 @@ class Lexicon:
                 self.terms[label] = (*self.terms.get(label, ()), *terms)
 
     @cached_property
-    def _tables(self) -> tuple[KeyTable, NDArray[np.bool_], int]:
-        """Hashes of terms, which language has which (bool[terms, 119]), words of the longest."""
+    def _tables(self) -> _Terms:
         places = {code: place for place, code in enumerate(codes())}
-        hashes: dict[int, set[int]] = {}
-        longest = 1
+        hashes: dict[int, dict[int, int]] = {}  # language -> 1, by hash of the term
+        firsts: dict[int, dict[int, int]] = {}  # language -> most words, by hash of the first
         of_file: dict[tuple[str, ...], list[str]] = {}
         for label, own in self.terms.items():
             of_file.setdefault(own, []).append(label)
         for terms, labels in of_file.items():
-            for value, num_words in whole_terms(list(terms)):
-                longest = max(longest, num_words)
-                hashes.setdefault(value, set()).update(places[label] for label in labels)
-        keys = np.array(sorted(hashes), np.uint64)
-        allowed = np.zeros((len(keys), len(places)), np.bool_)
-        for row, value in enumerate(keys.tolist()):
-            allowed[row, sorted(hashes[value])] = True
-        return key_table(keys), allowed, longest
+            for (first, value), num_words in _hashes_of(terms):
+                longest = firsts.setdefault(first, {})
+                for language in (places[label] for label in labels):
+                    hashes.setdefault(value, {})[language] = 1
+                    longest[language] = max(longest.get(language, 0), num_words)
+        table, allowed = _by_key(hashes, len(places))
+        return _Terms(table, allowed.astype(np.bool_), *_by_key(firsts, len(places)))
 
     def count(self, texts: pa.LargeStringArray, languages: pa.StringArray) -> Counts:
         """Counts terms.
@@ -128,10 +142,9 @@ class Lexicon:
         words = np.zeros(len(texts), np.float64)
         buffers = utf8_texts(texts)
         room = min(buffers.max_bytes(), MAX_BYTES) + 1
-        table, allowed, longest = self._tables
         scratch = (empty_characters(room), empty_words(room))
         classes = (character_classes(), fold_table())
-        _count_all(buffers, classes, scratch, numbers, table, allowed, longest, found, words)
+        _count_all(buffers, classes, scratch, numbers, self._tables, found, words)
         unknown = numbers < 0
         share = 1000 * found / np.maximum(words, 1)
         return Counts(
@@ -196,6 +209,29 @@ def _usable(lines: Iterable[str]) -> Iterable[str]:
             yield line
 
 
+def _hashes_of(terms: Iterable[str]) -> Iterator[tuple[list[int], int]]:
+    """Hashes of the first word and of all, and the number of words, of each term that has any."""
+    texts = utf8_texts(pa.array(terms, pa.large_string()))
+    size, num_terms = texts.max_bytes(), len(texts.offsets) - 1
+    hashes, sizes = np.zeros((num_terms, 2), np.uint64), np.zeros(num_terms, np.int64)
+    scratch = (empty_characters(size), empty_words(size))
+    _hash_terms(texts, (character_classes(), fold_table()), scratch, hashes, sizes)
+    has_words = sizes > 0
+    yield from zip(hashes[has_words].tolist(), sizes[has_words].tolist(), strict=True)
+
+
+def _by_key(
+    values: Mapping[int, Mapping[int, int]], width: int
+) -> tuple[KeyTable, NDArray[np.int64]]:
+    """A table of the keys, and int64[num_keys, width] of the values in its order, 0 for none."""
+    keys = np.array(sorted(values), np.uint64)
+    out = np.zeros((len(keys), width), np.int64)
+    for row, key in enumerate(keys.tolist()):
+        for column, value in values[key].items():
+            out[row, column] = value
+    return key_table(keys), out
+
+
 def counted_columns(names: Iterable[str]) -> list[pa.Field]:
     """Two columns a lexicon, named `<lexicon>_lexicon_...`."""
     return [
@@ -214,6 +250,42 @@ def shipped_lexicons() -> Mapping[str, str]:
 
 
 @inlined_kernel
+def _split_folded(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    tables: tuple[NDArray[np.uint16], NDArray[np.uint32]],
+    scratch: tuple[Characters, Words],
+) -> int:
+    """Decodes a text, folds it and splits it into words; gives their number."""
+    classes, folds = tables
+    text, words = scratch
+    count = decode_text(data, start, end, classes, text)
+    for i in range(count):
+        if folds[text.points[i]] != DROPPED:
+            text.points[i] = folds[text.points[i]]
+    return int(split_words(text, count, words))
+
+
+@kernel
+def _hash_terms(
+    texts: Utf8Texts,
+    tables: tuple[NDArray[np.uint16], NDArray[np.uint32]],
+    scratch: tuple[Characters, Words],
+    hashes: NDArray[np.uint64],
+    sizes: NDArray[np.int64],
+) -> None:
+    """Writes for each text the hashes of its first word and of all, and how many they are."""
+    data, offsets = texts
+    prefixes = scratch[1].hashes
+    for row in range(len(sizes)):
+        sizes[row] = _split_folded(data, offsets[row], offsets[row + 1], tables, scratch)
+        if sizes[row]:
+            hashes[row, 0] = prefixes[1]
+            hashes[row, 1] = prefixes[sizes[row]]
+
+
+@inlined_kernel
 def _num_words(counts: NDArray[np.int64]) -> float:
     """Words of a split text; where it is written without spaces, estimated from the letters."""
     words = float(counts[NUM_TOKENS] - counts[NUM_SYMBOL_TOKENS])
@@ -223,41 +295,42 @@ def _num_words(counts: NDArray[np.int64]) -> float:
     return words
 
 
+@inlined_kernel
+def _term_at(words: Words, i: int, num_words: int, language: int, terms: _Terms) -> int:
+    """Gives how many words the longest term has that begins at word i; 0 where none does."""
+    hashes = words.hashes
+    first = position_in(terms.first_words, hashes[i + 1] - hashes[i] * HASH_BASE)
+    if first < 0:
+        return 0
+    for size in range(min(terms.longest[first, language], num_words - i), 0, -1):
+        place = position_in(terms.table, hashes[i + size] - hashes[i] * hash_power(size))
+        if place >= 0 and terms.allowed[place, language]:
+            return size
+    return 0
+
+
 @kernel
 def _count_all(
     texts: Utf8Texts,
     tables: tuple[NDArray[np.uint16], NDArray[np.uint32]],
     scratch: tuple[Characters, Words],
     languages: NDArray[np.int64],
-    table: KeyTable,
-    allowed: NDArray[np.bool_],
-    longest: int,
+    terms: _Terms,
     found: NDArray[np.int32],
     words_of: NDArray[np.float64],
 ) -> None:
     data, offsets = texts
-    classes, folds = tables
-    text, words = scratch
+    words = scratch[1]
     for row in range(len(found)):
         if languages[row] < 0:
             continue
         end = min(offsets[row + 1], offsets[row] + MAX_BYTES)
         while offsets[row] < end < offsets[row + 1] and data[end] & 0xC0 == 0x80:
             end -= 1
-        count = decode_text(data, offsets[row], end, classes, text)
-        for i in range(count):
-            if folds[text.points[i]] != DROPPED:
-                text.points[i] = folds[text.points[i]]
-        num_words = split_words(text, count, words)
+        num_words = _split_folded(data, offsets[row], end, tables, scratch)
         i = 0
         while i < num_words:
-            step = 1
-            for size in range(min(longest, num_words - i), 0, -1):
-                value = words.hashes[i + size] - words.hashes[i] * hash_power(size)
-                place = position_in(table, value)
-                if place >= 0 and allowed[place, languages[row]]:
-                    found[row] += 1
-                    step = size
-                    break
-            i += step
+            size = _term_at(words, i, num_words, languages[row], terms)
+            found[row] += size > 0
+            i += max(1, size)
         words_of[row] = _num_words(words.counts)

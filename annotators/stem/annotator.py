@@ -22,7 +22,7 @@ class Stem:
     """Measures code and formulas (an `Annotator`)."""
 
     name: ClassVar[str] = "stem"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     inputs: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[pa.Schema] = pa.schema(
         [
@@ -56,9 +56,10 @@ class Stem:
             labels: Not read.
 
         Returns:
-            One row a text, of schema `columns`: shares of lines in [0, 1], 0 for a text without
-            lines; marks of formulas per 1,000 characters; the language of the code by its name in
-            GitHub Linguist and its score in [0, 1], null where there is no code or none is known.
+            One row a text, of schema `columns`: shares of lines in [0, 1], long lines as if
+            wrapped, 0 for a text without lines; marks of formulas per 1,000 characters; the
+            language of the code by its name in GitHub Linguist and its score in [0, 1], null where
+            there is no code or none is known.
 
         Raises:
             ValueError: A text is null, or `texts` is of another type.

@@ -2,7 +2,9 @@ r"""Sorts the lines of a text into prose, code and math, and gives the share of 
 
 Works on UTF-8 bytes, because every sign of code or LaTeX is ASCII (but for Unicode operators);
 bytes of other scripts only make a line longer. Blank lines count for nothing, and a line is at most
-one of the two.
+one of the two. In the shares a line counts once for every `LINE_CHARACTERS` it has begun, as if it
+were wrapped: prose from web pages has a paragraph on a line, and else a few lines of code beside it
+would be most of the page.
 
 Blocks come first. Lines between fences of ``` or ~~~ are code, the fences too (CommonMark 0.31,
 4.5), or math where the fence says math, tex or latex; a fence without an end opens nothing. Lines
@@ -26,6 +28,7 @@ from annotators.stem.formulas import (
     may_hold_formulas,
 )
 from annotators.stem.identification import (
+    FOREIGN,
     MAX_BYTES,
     Signs,
     best_language,
@@ -56,6 +59,9 @@ _MATH: Final = 2
 
 MAX_DISPLAY_LINES: Final = 60
 """A displayed formula without an end within so many lines is not one."""
+
+LINE_CHARACTERS: Final = 80
+"""Characters of a line that counts once; a longer one counts as often as it would be wrapped."""
 
 MIN_CODE_SHARE: Final = 0.1
 """Share of code lines from which on a text has a programming language: one in ten."""
@@ -210,7 +216,8 @@ def _sort_lines(
         words: Hashes of the lists.
         signs: Of programming languages.
         kinds: int8[max_lines], filled.
-        told: int64[num_languages], filled: lines between fences that name a language.
+        told: int64[num_languages + 1], filled: lines between fences that name a language, last
+            those of languages that are not known.
     """
     unclosed = np.zeros(256, np.bool_)  # fences that no later line closes: not looked for again
     marks = line = 0
@@ -225,6 +232,8 @@ def _sort_lines(
             if kind == _CODE and last != _NO_END:
                 kind = _FENCED
                 language = fence_language(data, start + length, end, signs)
+                if language == FOREIGN:
+                    language = len(told) - 1
                 if language >= 0:
                     told[language] += last - line
         else:
@@ -264,7 +273,7 @@ def _language_of(
         num_fenced += kind == _FENCED
     most = int(np.argmax(told))
     if 2 * told[most] > max(told.sum(), num_fenced // 2):
-        return most, told[most] / told.sum()
+        return (most if most < len(told) - 1 else -1), told[most] / told.sum()
     takes_all = num_fenced == 0 and num_code >= FILE_CODE_SHARE * len(kinds)
     counts[:] = 0
     left = MAX_BYTES
@@ -276,6 +285,15 @@ def _language_of(
                 count_signs(data, lines[0, line], lines[1, line], signs, counts)
                 left -= lines[1, line] - lines[0, line]
     return best_language(counts, signs.weights, evidence)
+
+
+@kernel
+def _num_wrapped(data: NDArray[np.uint8], start: int, end: int) -> int:
+    """How many lines a line that is not blank makes at `LINE_CHARACTERS`."""
+    num_characters = 0
+    for at in range(start, end):
+        num_characters += data[at] & 0xC0 != 0x80
+    return max(1, (num_characters + LINE_CHARACTERS - 1) // LINE_CHARACTERS)
 
 
 @kernel
@@ -292,15 +310,16 @@ def measure(
 
     Returns:
         float32[4, num_texts]: the shares of code lines and math lines, each in [0, 1] of the lines
-        that are not blank (0 without such lines); marks of formulas per 1,000 characters; score of
-        the language. int64[num_texts]: place of the language in `identification.LANGUAGES`, or -1.
+        that are not blank (0 without such lines), long lines as if wrapped; marks of formulas per
+        1,000 characters; score of the language. int64[num_texts]: place of the language in
+        `identification.LANGUAGES`, or -1.
     """
     num_texts = len(offsets) - 1
     found = np.zeros((4, num_texts), np.float32)
     languages = np.full(num_texts, -1, np.int64)
     counts = np.zeros(len(signs.weights), np.int32)
     evidence = np.zeros(signs.weights.shape[1])
-    told = np.zeros(signs.weights.shape[1], np.int64)
+    told = np.zeros(signs.weights.shape[1] + 1, np.int64)
     for text in range(num_texts):
         start, end = offsets[text], offsets[text + 1]
         max_lines, num_characters = 1, 0
@@ -314,14 +333,16 @@ def measure(
         kinds = np.empty(count, np.int8)
         told[:] = 0
         marks = _sort_lines(data, lines, count, words, signs, kinds, told)
-        code = math = 0
-        for kind in kinds:
-            code += kind == _CODE or kind == _FENCED
-            math += kind == _MATH
-        found[0, text] = code / count
-        found[1, text] = math / count
+        code = math = all_lines = 0
+        for line in range(count):
+            num_wrapped = _num_wrapped(data, lines[0, line], lines[1, line])
+            code += num_wrapped * (kinds[line] == _CODE or kinds[line] == _FENCED)
+            math += num_wrapped * (kinds[line] == _MATH)
+            all_lines += num_wrapped
+        found[0, text] = code / all_lines
+        found[1, text] = math / all_lines
         found[2, text] = marks * FORMULA_UNIT / num_characters
-        if code >= MIN_CODE_SHARE * count:
+        if code >= MIN_CODE_SHARE * all_lines:
             languages[text], found[3, text] = _language_of(
                 data, lines, kinds, told, signs, counts, evidence
             )

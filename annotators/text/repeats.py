@@ -1,9 +1,9 @@
 """What repeats in a text: duplicate entries and duplicate n-grams, by hash, without strings.
 
 Open addressing with linear probing in a caller's `int32` table (entry = index of the first
-occurrence + 1, 0 = free, at most half full), compared by the full 64-bit hash, so two different
-n-grams among k collide with probability about k^2 / 2^65 (3e-9 at 500,000 words). Only the part of
-the table that a text needs is cleared.
+occurrence + 1, 0 = free; how full, `table_size` says), compared by the full 64-bit hash, so two
+different n-grams among k collide with probability about k^2 / 2^65 (3e-9 at 500,000 words). Only
+the part of the table that a text needs is cleared.
 
 The counts follow datatrove 0.10's GopherRepetitionFilter, which gives Table A1 of Rae et al. 2021
 (arXiv:2112.11446) a precise meaning: an n-gram met again counts all its characters and is jumped
@@ -20,11 +20,17 @@ from annotators.text.kernels import inlined_lean_kernel, lean_kernel
 from annotators.text.words import HASH_BASE, Words
 
 _SPREAD = np.uint64(0xD6E8FEB86659FD93)
+_MANY_ENTRIES = 1 << 20
 
 
 def table_size(num_entries: int) -> int:
-    """Gives the slots of a table that serves up to `num_entries`: a power of two, half full."""
-    return 1 << max(4, (4 * num_entries).bit_length())
+    """Gives the slots of a table that serves up to `num_entries`: a power of two.
+
+    It gets a quarter full at most, and half full where there are so many entries that no cache
+    holds them anyway and the memory counts.
+    """
+    slots = max(4 * min(num_entries, _MANY_ENTRIES), 2 * num_entries)
+    return 1 << max(4, slots.bit_length())
 
 
 class Candidates(NamedTuple):
@@ -32,18 +38,17 @@ class Candidates(NamedTuple):
 
     places: NDArray[np.int32]
     """Where an n-gram may stand that repeats, ascending."""
-    firsts: NDArray[np.int32]
-    """Where the n-gram of each place stood first."""
     occurrences: NDArray[np.int32]
-    """How often the n-gram of a word stands in the text, where it stands first."""
+    """How often the n-gram of a word stands in the text, where it stands first; elsewhere
+    -1 - the word where it does."""
     table: NDArray[np.int32]
     """`int32[table_size(number of words)]`."""
 
 
 def empty_candidates(max_words: int) -> Candidates:
     """Makes scratch; its pages take memory only where they are written."""
-    places, firsts, occurrences = (np.empty(max_words + 1, dtype=np.int32) for _ in range(3))
-    return Candidates(places, firsts, occurrences, np.empty(table_size(max_words), dtype=np.int32))
+    places, occurrences = (np.empty(max_words + 1, dtype=np.int32) for _ in range(2))
+    return Candidates(places, occurrences, np.empty(table_size(max_words), dtype=np.int32))
 
 
 @lean_kernel
@@ -58,7 +63,7 @@ def clear_table(table: NDArray[np.int32], num_entries: int) -> np.uint64:
         How far to shift a spread hash right to get a slot.
     """
     bits = 4
-    while 1 << bits < 4 * num_entries:
+    while 1 << bits < 4 * num_entries and 2 << bits <= len(table):
         bits += 1
     table[: 1 << bits] = 0
     return np.uint64(64 - bits)
@@ -167,7 +172,7 @@ def top_ngram(
         stands there (0 in a text of fewer words), and the number of places that are left.
     """
     hashes, lengths = words.hashes, words.lengths
-    places, firsts, occurrences, table = candidates
+    places, occurrences, table = candidates
     if num_words < n:
         return 0, 0, 0
     shift = clear_table(table, num_places)
@@ -178,19 +183,20 @@ def top_ngram(
     while num_seen < num_places and places[num_seen] + n <= num_words:
         i = places[num_seen]
         first = _find_ngram(hashes, i, n, power, table, shift)
-        firsts[num_seen] = i if first < 0 else first
         num_seen += 1
         if first < 0:
             occurrences[i] = 1
             continue
+        occurrences[i] = -1 - first
         occurrences[first] += 1
         count = occurrences[first]
         if count > occurrences[best] or (count == occurrences[best] and first < best):
             best = first
     num_left = 0
     for k in range(num_seen):
-        places[num_left] = places[k]
-        num_left += occurrences[firsts[k]] > 1
+        place = places[k]
+        places[num_left] = place
+        num_left += occurrences[place] != 1  # its first place, and the only one
     return int(lengths[best + n] - lengths[best]), int(occurrences[best]), num_left
 
 

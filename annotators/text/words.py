@@ -385,13 +385,33 @@ def _sheds_mark(text: Characters, start: int, end: int, found: int) -> bool:
 
 
 @lean_kernel
+def most_words(text: Characters, num_points: int) -> int:
+    """Gives a bound on the words of a text, in prose close to it: how much scratch it needs.
+
+    A word begins at a mark or a letter of a script without spaces, at the first of letters and
+    digits, or at a unit behind a digit.
+
+    Args:
+        text: Decoded, with at least `num_points` entries.
+        num_points: Characters of the text.
+    """
+    flags = text.flags[:num_points]
+    bound = min(1, num_points)
+    # Without a branch, so that the compiler compares many characters at a time.
+    for i in range(1, len(flags)):
+        begins = flags[i] & _ENDS_PLAIN | flags[i - 1] & (_ENDS_PLAIN | DIGIT & ~flags[i])
+        bound += (begins != 0) & (flags[i] & SPACE == 0)
+    return bound
+
+
+@lean_kernel
 def split_words(text: Characters, num_points: int, words: Words) -> int:
     """Splits one decoded text into words.
 
     Args:
         text: Decoded, with at least `num_points` entries.
         num_points: Characters of the text.
-        words: Written; of at least `num_points + 1` entries.
+        words: Written; made for at least `most_words` of the text.
 
     Returns:
         The number of tokens.

@@ -19,7 +19,7 @@ that depend on the order of the documents.
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,7 +31,17 @@ import pyarrow as pa
 FILTERS: Final = "datatrove.pipeline.filters"
 _REMEDY: Final = "pip install 'tokenmill[datatrove]'"
 _PACKAGES: Final = ("datatrove", "spacy")
-_PROBE: Final = "This is a sentence of plain words.\n" * 20
+# Long and without repeats, so that no rule answers before words and sentences were split.
+_PROBE: Final = "\n".join(
+    (
+        "The old lighthouse stands at the end of the bay, and its keeper has a garden of herbs.",
+        "Every morning he walks down to the harbour with a basket that his mother made for him.",
+        "Ships from the north bring timber, salt and letters, while those of the south have fruit.",
+        "When fog comes in, a bell is rung from the chapel until the last boat is home and safe.",
+        "Nobody in this village remembers who built the stone wall that keeps out winter storms.",
+        "Children learn to swim there in July, because by then the water is warm enough for them.",
+    )
+)
 _CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _METADATA: Final = ("language", "url", "source", "license")
 
@@ -81,24 +91,43 @@ class DatatroveFilter:
         """Makes the filter and asks it once, which tells what is not installed.
 
         Raises:
-            ValueError: It cannot be made, or a package is missing.
+            ValueError: It cannot be made, or a package or a file is missing.
         """
         document = _datatrove("datatrove.data").Document
         made = self._filter
-        try:
-            made.filter(document(text=_PROBE, id="0", metadata={"url": "http://a.b/"}))
-        except ImportError as error:
-            raise ValueError(
-                f"datatrove:{self._filter_name} cannot run: {error}; the extra has what most "
-                f"filters need: {_REMEDY}"
-            ) from error
-        except Exception:  # what it needs to know of a real document is not known here
-            return
+        probe = document(text=_PROBE, id="0", metadata={"url": "http://a.example/page"})
+        steps: list[Callable[[], object]] = [lambda: _split_words(made), lambda: made.filter(probe)]
+        for step in steps:
+            try:
+                step()
+            except ImportError as error:
+                raise self._lacks(error) from error
+            except OSError as error:
+                raise self._needs_file(error) from error
+            except Exception:  # what it needs to know of a real document is not known here
+                continue
+
+    def _lacks(self, error: ImportError) -> ValueError:
+        return ValueError(
+            f"datatrove:{self._filter_name} cannot run: {error}; the extra has what most filters "
+            f"need: {_REMEDY}"
+        )
+
+    def _needs_file(self, error: OSError) -> ValueError:
+        return ValueError(
+            f"datatrove:{self._filter_name} cannot run: {type(error).__name__}: {error}; it needs "
+            "a file that datatrove loads from the internet, or that its options name: put it "
+            "there, or leave the filter out"
+        )
 
     @cached_property
     def _filter(self) -> Any:  # noqa: ANN401 - datatrove has no types
         try:
             return self._class(**self._options)
+        except ImportError as error:
+            raise self._lacks(error) from error
+        except OSError as error:
+            raise self._needs_file(error) from error
         except Exception as error:
             raise ValueError(
                 f"datatrove:{self._filter_name} cannot be made with {self._options}: "
@@ -139,6 +168,13 @@ class DatatroveFilter:
             return None, f"failed: {type(error).__name__}: {error}"
         kept, reason = answer if isinstance(answer, tuple) else (answer, None)
         return bool(kept), None if kept else str(reason or "dropped")
+
+
+def _split_words(filter_: Any) -> None:  # noqa: ANN401 - datatrove has no types
+    """Splits a text as the filter will by its option `language`, whatever its rules ask first."""
+    language = getattr(filter_, "language", None)
+    if isinstance(language, str):
+        _datatrove("datatrove.utils.text").split_into_words(_PROBE, language)
 
 
 def _documents(texts: pa.LargeStringArray, labels: Mapping[str, pa.Array]) -> Iterator[Any]:

@@ -50,7 +50,7 @@ def check_join(file: str, inputs: Sequence[str]) -> None:
         inputs: Paths of the files that are read.
 
     Raises:
-        ValueError: It is an input, is not called .parquet, or its folder is not there.
+        ValueError: It is an input or a folder, is not called .parquet, or cannot be made.
     """
     if not file.endswith(".parquet"):
         raise ValueError(f"--join: found {file!r}; allowed is a file .parquet: name one")
@@ -59,10 +59,14 @@ def check_join(file: str, inputs: Sequence[str]) -> None:
     path = Path(file).resolve()
     if any("://" not in one and Path(one).resolve() == path for one in inputs):
         raise ValueError(f"--join: {file} is an input, which is never written; name another file")
-    if path.is_dir() or not path.parent.is_dir():
+    if path.is_dir():
+        raise ValueError(f"--join: {file} is a folder; allowed is a file .parquet: name one in it")
+    above = next(one for one in path.parents if one.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        problem = "is read-only" if above.is_dir() else "is a file"
         raise ValueError(
-            f"--join: found no folder {path.parent} or a folder {file}; allowed is a file in a "
-            "folder that is there: make the folder, or name another file"
+            f"--join: {file} needs the folder {path.parent}, but {above} {problem}; allowed is a "
+            "file in a folder that is there or can be made: name another"
         )
 
 
@@ -82,7 +86,7 @@ def write_joined(
         annotate: Source -> generations of its labels sets, one for each of `specs`, in order.
         specs: The annotators.
         keys: Parts, in the order of the rows.
-        file: Path or URL to write; it is there when all of it is.
+        file: Path or URL to write; it is there when all of it is, and its folder is made.
     """
     schema = _schema(specs)
     num_rows = 0
@@ -159,6 +163,7 @@ def _draft(file: str) -> Iterator[pa.NativeFile]:
             yield opened
         return
     draft = Path(f"{file}.draft")
+    draft.parent.mkdir(parents=True, exist_ok=True)
     try:
         with draft.open("wb") as opened:
             yield opened

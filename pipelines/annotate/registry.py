@@ -10,15 +10,17 @@ import importlib
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from annotators.annotator import DOCUMENT_COLUMNS, Annotator, Checked, FunctionAnnotator
+from pipelines.annotate.options import check_names, check_types, refuse_not_json
 from pipelines.config import ConfigError, CorpusConfig
 from pipelines.workspace.fingerprints import canonical_json, file_fingerprint
 
@@ -66,7 +68,7 @@ class AnnotatorSpec:
     @property
     def identity(self) -> dict[str, Any]:
         """What of it enters a fingerprint: options that are model files enter by content."""
-        files = [path.resolve() for path in self.annotator.model_files()]
+        files = [path.resolve() for path in _model_files(self.annotator)]
         options = _without_paths(json.loads(self.options_json), files)
         own = {} if self.is_shipped else {"source": _source_hash(self.target)}
         return {
@@ -115,10 +117,16 @@ def spec_of(name: str, options: dict[str, Any]) -> AnnotatorSpec:
             "your own as module:Class, or datatrove:Filter"
         )
     try:
+        refuse_not_json(options)
         spec = AnnotatorSpec(target, canonical_json(options))
         _check_declarations(spec.annotator)
     except (TypeError, ValueError, ImportError, AttributeError) as error:
         raise ConfigError(f"annotators.{name}: {error}") from error
+    except (Exception, SystemExit) as error:  # of whoever wrote it
+        raise ConfigError(
+            f"annotators.{name}: cannot be made: {type(error).__name__}: {error}; mend it, or "
+            "leave it out"
+        ) from error
     return spec
 
 
@@ -131,7 +139,7 @@ def check_annotators(specs: Iterable[AnnotatorSpec]) -> None:
     for spec in specs:
         annotator = spec.annotator
         try:
-            for path in annotator.model_files():
+            for path in _model_files(annotator):
                 if not path.is_file():
                     raise ValueError(
                         f"found no file {path}, which it needs; put it there, or name another in "
@@ -141,6 +149,34 @@ def check_annotators(specs: Iterable[AnnotatorSpec]) -> None:
                 annotator.check()
         except (ValueError, OSError) as error:
             raise ConfigError(f"annotators.{annotator.name}: {error}") from error
+        except (Exception, SystemExit) as error:  # of whoever wrote it, or of a library
+            raise ConfigError(
+                f"annotators.{annotator.name}: its check failed: {type(error).__name__}: {error}; "
+                f"{_files_told(annotator)}mend it, or leave it out"
+            ) from error
+
+
+def _model_files(annotator: Annotator) -> list[Path]:
+    """Its files.
+
+    Raises:
+        TypeError: `model_files` gives something else than paths.
+    """
+    files: object = annotator.model_files()
+    if not isinstance(files, list | tuple) or not all(isinstance(one, Path) for one in files):
+        raise TypeError(
+            f"`model_files` gives {files!r}; allowed is a list of pathlib.Path: change it"
+        )
+    return list(files)
+
+
+def _files_told(annotator: Annotator) -> str:
+    """The files behind a failed check, in words; nothing where there are none, or too many."""
+    try:
+        files = _model_files(annotator)
+    except Exception:  # that is what failed
+        return ""
+    return f"its files are {', '.join(map(str, files))}: " if 0 < len(files) <= 8 else ""
 
 
 def with_inputs(
@@ -258,11 +294,28 @@ def _check_declarations(annotator: Annotator) -> None:
             f"column {wrong[0]!r}: this name is given already; reserved are "
             f"{', '.join(sorted(_RESERVED))}: rename the column"
         )
+    _refuse_not_writable(annotator.columns)
     if not _NAME.fullmatch(annotator.name):
         raise ValueError(
             f"`name` is {annotator.name!r}; allowed are letters, digits, _ and -, because "
             "it names a folder: rename it"
         )
+
+
+def _refuse_not_writable(columns: pa.Schema) -> None:
+    """Refuses columns that no labels file can hold.
+
+    Raises:
+        TypeError: Parquet does not have the type.
+    """
+    for column in columns:
+        try:
+            pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([column])).close()
+        except pa.ArrowException as error:
+            raise TypeError(
+                f"column {column.name!r} has the type {column.type}, which Parquet cannot hold "
+                f"({error}); declare another"
+            ) from error
 
 
 def _source_hash(target: str) -> str:
@@ -291,31 +344,15 @@ def _build(target: str, options_json: str) -> Annotator:
     found = getattr(importlib.import_module(module), name)
     options = json.loads(options_json)
     if isinstance(found, FunctionAnnotator):
-        return found.with_options(**options)
+        made = found.with_options(**options)
+        check_types(found.function, options)
+        return made
     if inspect.isfunction(found):
         raise TypeError(
             f"{target} is a plain function; write @annotator(columns=...) above it (from "
             "annotators.annotator import annotator)"
         )
-    _check_options(found, options)
+    check_names(found, options)
+    check_types(found, options)
     annotator: Annotator = found(**options)
     return annotator
-
-
-def _check_options(made_by: Callable[..., Annotator], options: Mapping[str, Any]) -> None:
-    """Refuses options that a class does not take.
-
-    Raises:
-        ValueError: There are such, or one is lacking.
-    """
-    try:
-        signature = inspect.signature(made_by)
-    except ValueError:  # a class of C has none
-        return
-    try:
-        signature.bind(**options)
-    except TypeError as error:
-        raise ValueError(
-            f"options {sorted(options)}: {error}; allowed are "
-            f"{', '.join(signature.parameters) or 'none'}; rename, add or remove one"
-        ) from None

@@ -5,6 +5,7 @@ column of another type or order would end in a file that readers join by positio
 """
 
 import json
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from annotators.annotator import Annotator, AnnotatorError
+from pipelines.annotate.compiling import clocked
 from pipelines.annotate.registry import AnnotatorSpec
 from pipelines.workspace.schema import DOCUMENT
 
@@ -39,7 +41,7 @@ def annotate_rows(batch: pa.RecordBatch, *, specs: tuple[AnnotatorSpec, ...]) ->
 
     Returns:
         `id`, one struct column for each labels set, and `failed` (null); CPU seconds by labels
-        set in the metadata.
+        set in the metadata, without those in which kernels were compiled.
 
     Raises:
         AnnotatorError: An annotator gives something else than it declares.
@@ -51,11 +53,13 @@ def annotate_rows(batch: pa.RecordBatch, *, specs: tuple[AnnotatorSpec, ...]) ->
     seconds: dict[str, float] = {}
     for spec in specs:
         annotator = spec.annotator
-        started = time.process_time()
         inputs = {name: known[name] for name in annotator.inputs}
-        made = _call(spec, texts, inputs, columns["id"])
+        with clocked() as compiling:
+            started = time.process_time()
+            made = _call(spec, texts, inputs, columns["id"])
+            taken = time.process_time() - started
         arrays = _checked(annotator, made, batch.num_rows)
-        seconds[annotator.name] = time.process_time() - started
+        seconds[annotator.name] = max(0.0, taken - compiling.seconds)
         known |= arrays
         columns[annotator.name] = _struct(spec, list(arrays.values()))
     columns[FAILED] = pa.nulls(batch.num_rows, pa.string())
@@ -106,15 +110,29 @@ def _call(
     except Exception as error:
         if spec.is_shipped and isinstance(error, ValueError):
             raise
+        document = _first_to_fail(annotator, texts, labels, ids)
         raise RuntimeError(
-            f"annotator {annotator.name} raised {type(error).__name__}: {error} (at "
-            f"{_place_of(error)}) on {_first_to_fail(annotator, texts, labels, ids)}; mend it, and "
-            "give the same command again: what is committed stays"
+            f"annotator {annotator.name} raised {_told(error)} (at "
+            f"{_place_of(error, spec)}) on {document}; mend it, and give the same command "
+            "again: what is committed stays"
         ) from error
 
 
-def _place_of(error: BaseException) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+def _told(error: Exception) -> str:
+    """Kind and message; without the errno by which a full disk of the workspace is known."""
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+    return f"{type(error).__name__}: {message}"
+
+
+def _place_of(error: BaseException, spec: AnnotatorSpec) -> str:
+    """File and line: the last in the annotator's module, for below it are libraries."""
+    frames = traceback.extract_tb(error.__traceback__)
+    module = sys.modules.get(spec.target.partition(":")[0])
+    file = getattr(module, "__file__", None)
+    own = [frame for frame in frames if file and Path(frame.filename) == Path(file)]
+    frame = (own or frames)[-1]
     return f"{Path(frame.filename).name}:{frame.lineno}"
 
 

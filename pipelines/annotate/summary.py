@@ -18,10 +18,17 @@ _MOST_COLUMNS: Final = 4
 _MAIN: Final[Mapping[str, None]] = dict.fromkeys(
     (
         *("language", "script", "quality_keep", "quality_reason", "topic", "format"),
-        *("programming_language", "safety", "page_license", "educational", "pii"),
+        *("programming_language", "safety", "blocked", "page_license", "educational", "pii"),
     )
 )
 """Columns of shipped sets that are told; of a set without one of them, its first ones."""
+_NEEDS: Final[Mapping[str, str]] = {
+    "safety": "not judged: no model is configured (option model; none is shipped)",
+    "blocked": "not looked up: no block list is configured (option block_lists), or no text has "
+    "a URL",
+    "educational": "not judged: no model is configured (option model; none is shipped)",
+}
+"""Columns that are null in every row until something is configured -> what is told of them then."""
 
 
 @dataclass(slots=True)
@@ -52,6 +59,8 @@ class SetSums:
         name = column.name
         if name in self.incomplete:
             return f"more than {MAX_VALUES} values"
+        if name in _NEEDS and self._is_null(name):
+            return _NEEDS[name]
         if name in self.values and pa.types.is_boolean(column.type):
             return self._share("true", self.values[name]["true"])
         if name in self.values:
@@ -64,6 +73,11 @@ class SetSums:
             low, high = _median(self.histograms[name], is_count=pa.types.is_integer(column.type))
             return f"median from {low} to {high}"
         return ""
+
+    def _is_null(self, name: str) -> bool:
+        """Whether no row has a value."""
+        counted = self.values.get(name, {}).keys() - {""}
+        return not counted and not self.histograms.get(name)
 
     def _share(self, what: str, count: int) -> str:
         return f"{what} {count:,} ({100 * count / self.rows:.1f} %)"

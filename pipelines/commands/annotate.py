@@ -106,7 +106,7 @@ def annotate(
     console = open_console()
     _show(console, texts, specs)
     taken = sum(stages.progress.seconds.values())
-    for line in [*texts.rejects_told, _told(taken, stages.parts_done)]:
+    for line in [*texts.rejects_told, _told(taken, stages.parts_done, texts)]:
         console.print(line, soft_wrap=True)
     made = next(iter(texts.annotate.values()))
     names = [spec.annotator.name for spec in specs]
@@ -135,10 +135,20 @@ def _say_added(added: dict[str, str]) -> None:
         typer.echo(f"note: {needs} needs the labels of {name}, which is added", err=True)
 
 
-def _told(seconds: float, parts: int) -> str:
+def _told(seconds: float, parts: int, texts: "Texts") -> str:
+    """What this call did, and which labels sets it left as they were."""
     if not parts:
         return "nothing to do: all of it is labelled already"
-    return f"labelled {parts:,} {'part' if parts == 1 else 'parts'} in {seconds:,.1f} s"
+    total = len(texts.keys)
+    new = [
+        name if made == total else f"{name} ({made:,} of {total:,} parts)"
+        for name, made in texts.made.items()
+        if made
+    ]
+    kept = [name for name, made in texts.made.items() if not made]
+    told = f"labelled {parts:,} {'part' if parts == 1 else 'parts'} in {seconds:,.1f} s"
+    told += f"; new: {', '.join(new) or 'none'}"
+    return told + (f"; kept as before: {', '.join(kept)}" if kept else "")
 
 
 def _show(console: "Console", texts: "Texts", specs: "Iterable[AnnotatorSpec]") -> None:
@@ -156,7 +166,7 @@ def _show(console: "Console", texts: "Texts", specs: "Iterable[AnnotatorSpec]") 
             for source, generation in texts.sets(name).items()
             for entry in ledger.entries(generation, source)
         )
-        # In less than a second it is the loading of models that was measured.
+        # Without compiling; in less than a second it is the loading of models that was measured.
         rate = f"{sums.rows / sums.cpu_seconds:,.0f}" if sums.cpu_seconds >= 1 else "-"
         table.add_row(name, f"{sums.rows:,}", f"{sums.failed:,}", rate)
         told[name] = sums.lines(spec.annotator.columns)

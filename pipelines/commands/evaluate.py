@@ -1,7 +1,7 @@
 """`tokenmill evaluate`: figures of quality on data that nothing was trained or tuned on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,6 +10,18 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+# What `--data` is.
+_LANGUAGE: Final = "Folder of sentences whose language is known."
+_DOMAIN: Final = "Folder of pages whose topic and format are known."
+_STEM: Final = "Folder of learnxinyminutes.jsonl.gz, or its parent."
+_QUALITY: Final = "Folder of pages that people called good or bad."
+_HTML: Final = "Folder that holds html/ with pages and gold."
+_DOCUMENTS: Final = "Folder that holds documents/ with PDFs and gold."
+_NEAR_DUPLICATES: Final = "Folder that holds neardup/ with pairs."
+_DECONTAMINATION: Final = "Folder with decontamination/, text/ and labels/."
+_HELD_OUT: Final = "Folder that holds neardup/ with pairs."
+_PACKING: Final = "Folder that holds text/ with JSON Lines."
 
 
 def register(parent: typer.Typer) -> None:
@@ -22,9 +34,27 @@ def _evaluate() -> None:
     """Measure quality on data that was not trained on."""
 
 
+def _given(data: Path | None, wanted: str, *, or_file: bool = False) -> Path:
+    """The data, which are no part of tokenmill.
+
+    Raises:
+        ValueError: They are not named, or are not `wanted`.
+    """
+    if data is not None and (data.is_dir() or (or_file and data.is_file())):
+        return data
+    if data is None:
+        found = "missing"
+    else:
+        found = f"{data} is a file" if data.is_file() else f"found no {data}"
+    raise ValueError(
+        f"--data: {found}; wanted: {wanted}{' Or a file.' if or_file else ''} It comes not with "
+        "tokenmill: name yours"
+    )
+
+
 @app.command("language")
 def evaluate_language_command(
-    data: Annotated[Path, typer.Option(help="Folder of sentences whose language is known.")],
+    data: Annotated[Path | None, typer.Option(help=_LANGUAGE)] = None,
     model: Annotated[
         Path | None, typer.Option(help="A fastText model other than the shipped one.")
     ] = None,
@@ -56,6 +86,7 @@ def evaluate_language_command(
 
     is_file = label_map is not None and Path(label_map).is_file()
     mapped = Path(label_map) if label_map is not None and is_file else label_map
+    data = _given(data, _LANGUAGE)
     annotator = Language(model=model, label_map=mapped)
     annotator.check()
     measured = evaluate_language(data, annotator=annotator)
@@ -86,7 +117,7 @@ def evaluate_language_command(
 
 @app.command("domain")
 def evaluate_domain_command(
-    data: Annotated[Path, typer.Option(help="Folder of pages whose topic and format are known.")],
+    data: Annotated[Path | None, typer.Option(help=_DOMAIN)] = None,
     model: Annotated[
         Path | None, typer.Option(help="A folder of `train domain` instead of the word lists.")
     ] = None,
@@ -95,22 +126,22 @@ def evaluate_domain_command(
     """Measure topics and formats, and what can be learnt of them."""
     from annotators.domain.evaluation import evaluate_domain, render_domain
 
-    typer.echo(render_domain(evaluate_domain(data, model=model, learn=learn)))
+    typer.echo(render_domain(evaluate_domain(_given(data, _DOMAIN), model=model, learn=learn)))
 
 
 @app.command("stem")
 def evaluate_stem_command(
-    data: Annotated[Path, typer.Option(help="Folder of learnxinyminutes.jsonl.gz, or its parent.")],
+    data: Annotated[Path | None, typer.Option(help=_STEM)] = None,
 ) -> None:
     """Measure which programming languages are named, and what is taken for code."""
     from annotators.stem.evaluation import evaluate_stem, render_stem
 
-    typer.echo(render_stem(evaluate_stem(data)))
+    typer.echo(render_stem(evaluate_stem(_given(data, _STEM))))
 
 
 @app.command("quality")
 def evaluate_quality_command(
-    data: Annotated[Path, typer.Option(help="Folder of pages that people called good or bad.")],
+    data: Annotated[Path | None, typer.Option(help=_QUALITY)] = None,
     model: Annotated[
         Path | None, typer.Option(help="File or folder of `train quality` instead of the default.")
     ] = None,
@@ -118,7 +149,7 @@ def evaluate_quality_command(
     """Measure how well the quality score orders pages that it was not trained on."""
     from annotators.heuristics.score_evaluation import evaluate_quality, render_quality
 
-    typer.echo(render_quality(evaluate_quality(data, model)))
+    typer.echo(render_quality(evaluate_quality(_given(data, _QUALITY, or_file=True), model)))
 
 
 @app.command("pii")
@@ -160,7 +191,7 @@ def evaluate_pii_command(
 
 @app.command("html")
 def evaluate_html_command(
-    data: Annotated[Path, typer.Option(help="Folder that holds html/ with pages and gold.")],
+    data: Annotated[Path | None, typer.Option(help=_HTML)] = None,
     engines: Annotated[
         str, typer.Option(help="Engines side by side, separated by commas.")
     ] = "trafilatura,trafilatura-fast,resiliparse",
@@ -171,7 +202,9 @@ def evaluate_html_command(
     """Measure how well and how fast the engines find the main text of pages."""
     from pipelines.extract.evaluation import evaluate_html
 
-    scores = evaluate_html(data, [name.strip() for name in engines.split(",")], sample)
+    scores = evaluate_html(
+        _given(data, _HTML), [name.strip() for name in engines.split(",")], sample
+    )
     typer.echo(
         f"{'pages of':<14}{'engine':<20}{'pages':>6}{'rejects':>9}{'precision':>11}{'recall':>8}"
         f"{'F1':>8}{'accuracy':>10}{'pages/s':>9}"
@@ -187,7 +220,7 @@ def evaluate_html_command(
 
 @app.command("documents")
 def evaluate_documents_command(
-    data: Annotated[Path, typer.Option(help="Folder that holds documents/ with PDFs and gold.")],
+    data: Annotated[Path | None, typer.Option(help=_DOCUMENTS)] = None,
     engines: Annotated[
         str, typer.Option(help="Engines side by side, separated by commas.")
     ] = "pdf-inspector",
@@ -199,22 +232,22 @@ def evaluate_documents_command(
     from pipelines.extract.documents_evaluation import evaluate_documents, render_documents
 
     names = [name.strip() for name in engines.split(",")]
-    typer.echo(render_documents(evaluate_documents(data, names, sample)))
+    typer.echo(render_documents(evaluate_documents(_given(data, _DOCUMENTS), names, sample)))
 
 
 @app.command("near-duplicates")
 def evaluate_near_duplicates_command(
-    data: Annotated[Path, typer.Option(help="Folder that holds neardup/ with pairs.")],
+    data: Annotated[Path | None, typer.Option(help=_NEAR_DUPLICATES)] = None,
 ) -> None:
     """Measure recall by similarity, and precision, of near-duplicates."""
     from pipelines.near_duplicates.evaluation import evaluate_near_duplicates
 
-    typer.echo(evaluate_near_duplicates(data).to_text())
+    typer.echo(evaluate_near_duplicates(_given(data, _NEAR_DUPLICATES)).to_text())
 
 
 @app.command("decontamination")
 def evaluate_decontamination_command(
-    data: Annotated[Path, typer.Option(help="Folder with decontamination/, text/ and labels/.")],
+    data: Annotated[Path | None, typer.Option(help=_DECONTAMINATION)] = None,
     items: Annotated[int, typer.Option(min=1, help="Items planted of each benchmark.")] = 50,
 ) -> None:
     """Measure how many planted benchmark items are found, and what is flagged without any."""
@@ -223,25 +256,29 @@ def evaluate_decontamination_command(
         render_decontamination,
     )
 
-    typer.echo(render_decontamination(evaluate_decontamination(data, items_per_benchmark=items)))
+    typer.echo(
+        render_decontamination(
+            evaluate_decontamination(_given(data, _DECONTAMINATION), items_per_benchmark=items)
+        )
+    )
 
 
 @app.command("held-out")
 def evaluate_held_out_command(
-    data: Annotated[Path, typer.Option(help="Folder that holds neardup/ with pairs.")],
+    data: Annotated[Path | None, typer.Option(help=_HELD_OUT)] = None,
 ) -> None:
     """Measure which near copies of held-out texts leave training with them."""
     from pipelines.validation.evaluation import evaluate_held_out
 
-    typer.echo(evaluate_held_out(data).to_text())
+    typer.echo(evaluate_held_out(_given(data, _HELD_OUT)).to_text())
 
 
 @app.command("packing")
 def evaluate_packing_command(
-    data: Annotated[Path, typer.Option(help="Folder that holds text/ with JSON Lines.")],
+    data: Annotated[Path | None, typer.Option(help=_PACKING)] = None,
     tokenizer: Annotated[str, typer.Option(help="Tokenizer.")] = "examples/tokenizer",
 ) -> None:
     """Measure how much of packed sequences is padding."""
     from pipelines.shards.packing_evaluation import evaluate_packing, render_packing
 
-    typer.echo(render_packing(evaluate_packing(data, tokenizer)))
+    typer.echo(render_packing(evaluate_packing(_given(data, _PACKING), tokenizer)))

@@ -61,8 +61,9 @@ def judge_command(
 ) -> None:
     """Labels a sample of documents by a chat model with a published rubric.
 
-    What was answered is kept: the same command again asks only what is missing. `tokenmill train
-    educational --data DIR` and the like learn from the folder as it is.
+    What was answered is kept: the same command again asks only what is missing or failed at the
+    endpoint. Exit code 1 where the endpoint cannot be used or every document is rejected.
+    `tokenmill train educational --data DIR` and the like learn from the folder as it is.
     """
     from pipelines.judge.asking import Endpoint
     from pipelines.judge.echo import ECHO_ENDPOINT, ECHO_MODEL
@@ -85,11 +86,16 @@ def judge_command(
         typer.echo("the labels of echo: are made by rules and worth nothing", err=True)
     outcome = judge(
         drawn, questions, asked, output, format=format, concurrency=concurrency, seed=seed,
-        told=_tell,
+        told=_tell, notice=lambda line: typer.echo(line, err=True),
     )  # fmt: skip
     typer.echo(_told(outcome))
     if outcome.error:
         raise RuntimeError(f"{outcome.error} ({outcome.num_missing:,} documents are missing)")
+    if drawn.documents and not outcome.num_judged:
+        raise RuntimeError(
+            f"every document was rejected ({_counts(outcome)}): there are no labels; "
+            f"{output / 'rejects'} holds what was wrong with each"
+        )
 
 
 def _endpoint(url: str, model: str | None) -> str:
@@ -146,14 +152,17 @@ def _told_sample(drawn: "Sample", rubric: "Rubric") -> str:
 
 
 def _told(outcome: "Outcome") -> str:
-    rejects = ", ".join(f"{reason} {count:,}" for reason, count in outcome.rejects.items())
     lines = [
         f"judged {outcome.num_judged:,}, asked now {outcome.num_asked:,}, missing "
         f"{outcome.num_missing:,}",
-        f"rejected, in rejects/: {rejects or 'none'}",
+        f"rejected, in rejects/: {_counts(outcome) or 'none'}",
         f"tokens: {outcome.prompt_tokens:,} in, {outcome.completion_tokens:,} out",
     ]
     for name, counts in outcome.values.items():
         most = sorted(counts.items(), key=lambda one: (-one[1], str(one[0])))[:_MOST_VALUES]
         lines.append(f"{name:<14}" + ", ".join(f"{value} {count:,}" for value, count in most))
     return "\n".join([*lines, f"labels: {outcome.path}"])
+
+
+def _counts(outcome: "Outcome") -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in outcome.rejects.items())

@@ -22,6 +22,19 @@ def _train() -> None:
     """Train a model that tokenmill ships, or your own."""
 
 
+_Data = Annotated[
+    list[Path],
+    typer.Option(
+        help="JSON Lines (.gz, .zst) or Parquet with text and labels, or a folder of such; may be "
+        "given more than once."
+    ),
+]
+_Output = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the model and its card.")]
+_Licence = Annotated[str, typer.Option(help="Of the model, as its card will say.")]
+_Column = Annotated[str | None, typer.Option(help="Column or field of the label.")]
+_Seed = Annotated[int, typer.Option(help="Decides the order of documents.")]
+
+
 @app.command("language")
 def train_language_command(
     data: Annotated[Path, typer.Option(help="Folder of sentences whose language is known.")],
@@ -46,7 +59,8 @@ def train_domain_command(
     data: Annotated[
         Path, typer.Option(help="JSON lines (.gz) with text, topic and format of pages.")
     ],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the model.")],
+    output: _Output,
+    licence: _Licence,
     seed: Annotated[int, typer.Option(help="Decides the order of pages.")] = 1,
     url: Annotated[
         bool, typer.Option("--url/--no-url", help="Learn from the words of addresses, too.")
@@ -62,25 +76,12 @@ def train_domain_command(
     examples = list(read_examples(data, own_labels=own_labels))
     settings = DomainSettings.with_urls() if url else DomainSettings()
     for trained in train_domain(
-        examples, output, seed=seed, settings=settings, own_labels=own_labels
+        examples, output, seed=seed, settings=settings, own_labels=own_labels, licence=licence
     ):
         typer.echo(
             f"{output / trained.task}.npz: {trained.num_labels} labels from "
             f"{trained.num_pages:,} pages, {trained.num_terms:,} terms, {trained.num_bytes:,} bytes"
         )
-
-
-_Data = Annotated[
-    list[Path],
-    typer.Option(
-        help="JSON Lines (.gz, .zst) or Parquet with text and labels, or a folder of such; may be "
-        "given more than once."
-    ),
-]
-_Output = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the model and its card.")]
-_Licence = Annotated[str, typer.Option(help="Of the model, as its card will say.")]
-_Column = Annotated[str | None, typer.Option(help="Column or field of the label.")]
-_Seed = Annotated[int, typer.Option(help="Decides the order of documents.")]
 
 
 @app.command("quality")

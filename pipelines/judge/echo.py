@@ -2,8 +2,10 @@
 
 A small real HTTP server on the loopback address that speaks the OpenAI protocol. Its answers are
 always in the form that was asked for, and worth nothing: of choices it takes the one whose words
-stand most often in the document, of points one for every forty different long words. The same
-request gets the same answer, everywhere. Its model name says what it is, and stands in each label.
+stand most often in the document, and where none stands there, one by the number of different long
+words, so that the choices of ordinary pages differ; of points one for every forty such words. The
+same request gets the same answer, everywhere. Its model name says what it is, and stands in each
+label.
 """
 
 import json
@@ -83,12 +85,15 @@ def completion(asked: dict[str, Any], text: str, **message: Any) -> web.Response
 def _answer(schema: dict[str, Any], document: str) -> dict[str, Any]:
     """An answer of the form of a question."""
     words = [word.lower() for word in _WORD.findall(document)]
-    allowed = schema["enum"]
+    allowed, num_words = schema["enum"], len(set(words))
     if isinstance(allowed[0], int):
-        number = min(len(set(words)) // _WORDS_A_POINT, len(allowed) - 1)
+        number = min(num_words // _WORDS_A_POINT, len(allowed) - 1)
         return {"reason": f"{ECHO_MODEL}: counts long words", "answer": allowed[number]}
     hits = [
         sum(words.count(part) for part in set(_WORD.findall(str(one).lower()))) for one in allowed
     ]
+    if not any(hits):
+        answer = allowed[num_words % len(allowed)]
+        return {"reason": f"{ECHO_MODEL}: counts long words", "answer": answer}
     best = max(range(len(allowed)), key=hits.__getitem__)
     return {"reason": f"{ECHO_MODEL}: counts its name", "answer": allowed[best]}

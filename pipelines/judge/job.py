@@ -9,9 +9,10 @@ In the output folder:
 
 An answer is filed under the hash of all that decides it: document, rubric, model, tokens allowed.
 So a second call asks only what is missing, a larger sample only for its new documents, and another
-rubric or model begins anew beside the old answers. The other files are written whole at the end of
-each call, from the journal, in the order of the sample: they do not tell in which order the model
-answered. Where a call stops early they hold what there is, and judge.json counts the missing.
+rubric or model begins anew beside the old answers. Documents whose request failed are
+rejects, but asked again too: the failure may have passed. The other files are written whole at the
+end of each call, from the journal, in the order of the sample: they do not tell in which order the
+model answered. Where a call stops early they hold what there is, and judge.json counts the missing.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ from pipelines.judge.sample import Document, Sample
 JOURNAL: Final = "answers.journal"
 FORMATS: Final = ("jsonl", "parquet")
 
+_REQUEST_FAILED: Final = ("endpoint", "bad_request")
 _SUMMARY: Final = "judge.json"
 _REJECTS: Final = "rejects/rejects.jsonl"
 
@@ -87,6 +89,7 @@ def judge(
     concurrency: int = 8,
     seed: int = 0,
     told: Callable[[int, int], None] = lambda done, asked: None,
+    notice: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Asks about every document of a sample that the journal has no answer of, and writes all.
 
@@ -99,6 +102,7 @@ def judge(
         concurrency: Requests at once.
         seed: That the sample was drawn with, for the record.
         told: Called after each answer with how many there are, of how many that are asked.
+        notice: Called with a line on what is done otherwise than was wanted.
 
     Raises:
         ValueError: The folder or its journal is something else.
@@ -111,25 +115,42 @@ def judge(
     }
     output.mkdir(parents=True, exist_ok=True)
     known = read_journal(output / JOURNAL)
-    left = [one for one in sample.documents if requests[one.key] not in known]
-    error = None
+    left = _to_be_asked(sample.documents, requests, known)
+    error, num_asked = None, 0
+
+    def count(done: int, asked: int) -> None:
+        nonlocal num_asked
+        num_asked = done
+        told(done, asked)
+
     if left:
         try:
             asyncio.run(
-                _ask_all(left, requests, rubric, endpoint, output / JOURNAL, concurrency, told)
-            )
+                _ask_all(
+                    left, requests, rubric, endpoint, output / JOURNAL, concurrency, count, notice,
+                    has_answers=any(known[one].values for one in requests.values() if one in known),
+                )
+            )  # fmt: skip
         except EndpointError as stopped:
             error = str(stopped)
         known = read_journal(output / JOURNAL)
     filed = {key: known[request] for key, request in requests.items() if request in known}
-    num_asked = sum(1 for one in left if one.key in filed)
     outcome = _write(sample, filed, rubric, model, output, format, num_asked, error)
     _write_summary(outcome, sample, rubric, endpoint, model, output, seed)
     return outcome
 
 
+def _to_be_asked(
+    documents: Sequence[Document], requests: Mapping[str, str], known: Mapping[str, Filed]
+) -> list[Document]:
+    """Documents without an answer, then those whose request failed, which may again stop all."""
+    new = [one for one in documents if requests[one.key] not in known]
+    filed = [(one, known[requests[one.key]]) for one in documents if requests[one.key] in known]
+    return new + [one for one, answer in filed if answer.reason in _REQUEST_FAILED]
+
+
 def read_journal(path: Path) -> dict[str, Filed]:
-    """Request -> answer, of a journal; nothing where there is none.
+    """Request -> last answer, of a journal; nothing where there is none.
 
     Its last line is incomplete where a call was killed while it wrote; that answer is asked again.
 
@@ -160,6 +181,9 @@ async def _ask_all(
     journal: Path,
     concurrency: int,
     told: Callable[[int, int], None],
+    notice: Callable[[str], None],
+    *,
+    has_answers: bool,
 ) -> None:
     """Asks about documents, several at once, and files each answer as it comes.
 
@@ -170,7 +194,7 @@ async def _ask_all(
     done = 0
     _cut_incomplete_line(journal)
     async with _reached(endpoint) as reached, aiohttp.ClientSession() as session:
-        asker = Asker(session, reached, rubric)
+        asker = Asker(session, reached, rubric, notice, has_answers=has_answers)
         with journal.open("ab") as lines:
 
             async def work() -> None:

@@ -10,16 +10,28 @@ comes back. The hash of the rubric is over its meaning, not over comments and la
 import functools
 import hashlib
 import json
+import re
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 SHIPPED: Final = Path(__file__).parent / "rubric.yaml"
 
 _REASON_CHARACTERS: Final = 600
 _LINE: Final = "-" * 12
+_ANSWER_CHARACTERS: Final = 100_000
+_MOST_STARTS: Final = 1000
+_OBJECT_START: Final = re.compile(r'\{\s*["}]')
 
 
 class Points(BaseModel):
@@ -59,7 +71,8 @@ class Question(BaseModel):
     def answers(self) -> Any:  # noqa: ANN401 - a type made at run time
         """The type of its answer."""
         if self.points:
-            return Literal[tuple(range(self.points.least, self.points.most + 1))]
+            points: Any = Literal[tuple(range(self.points.least, self.points.most + 1))]
+            return Annotated[points, BeforeValidator(_whole)]
         return Literal[tuple(self.choices or ())]
 
 
@@ -181,6 +194,17 @@ class Rubric(BaseModel):
         )
 
 
+def _whole(value: object) -> object:
+    """Lets whole numbers through: `true` is 1 to Python, and no number of points.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if type(value) is not int:
+        raise ValueError(f"found {json.dumps(value)[:40]}, not a whole number")
+    return value
+
+
 class NoObject(ValueError):
     """An answer without a JSON object."""
 
@@ -218,16 +242,17 @@ def find_object(answer: str) -> dict[str, Any]:
     think aloud first may hold objects too.
 
     Raises:
-        NoObject: There is none.
+        NoObject: There is none in the last 100,000 characters and at the first 1,000 places there
+            where one might start: each of them may cost a look at all the rest.
     """
-    decoder, at, found = json.JSONDecoder(), 0, None
-    while (at := answer.find("{", at)) >= 0:
+    answer = answer[-_ANSWER_CHARACTERS:]
+    decoder, at, tries, found = json.JSONDecoder(), 0, 0, None
+    while (start := _OBJECT_START.search(answer, at)) and tries < _MOST_STARTS:
+        tries += 1
         try:
-            value, end = decoder.raw_decode(answer, at)
+            found, at = decoder.raw_decode(answer, start.start())
         except (ValueError, RecursionError):
-            at += 1
-            continue
-        found, at = value, end
+            at = start.start() + 1
     if not isinstance(found, dict):
         raise NoObject("there is no JSON object in the answer")
     return found

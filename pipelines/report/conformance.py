@@ -1,12 +1,12 @@
 """How each of the 119 languages came through: how well it is known, and what was kept of it.
 
-For every label one row: how sure the identifier was, whether pages that declare their language
-agree with it, how much of a text the rules kept, how many bytes the tokenizer makes a token of, and
+For every label one row: how long its documents are, whether pages that declare their language
+agree with it, how many documents the rules kept, how many bytes the tokenizer makes a token of, and
 what share of the tokens the language has, before and after the mixtures. A language whose row
 stands out from its neighbours is one where something breaks: a fold, a tokenizer, a rule made for
 English.
 
-This is the only part of the report that reads labels row by row: five narrow columns of the labels
+This is the only part of the report that reads labels row by row: four narrow columns of the labels
 parts and one of the documents parts, a part at a time.
 """
 
@@ -35,8 +35,7 @@ SETS: Final = {
 }
 """Sets of `tokenmill evaluate language` whose figures are shown, and their names."""
 
-_COLUMNS: Final = ("language", "language_score", "quality_keep", "num_tokens", "num_bytes")
-_BINS: Final = 100  # of language_score, for medians
+_COLUMNS: Final = ("language", "quality_keep", "num_tokens", "num_bytes")
 _LABELS: Final = (*codes(), UNDETERMINED)
 # What pages say of the members of a group: BCP 47 of the macrolanguage, SIL's and IANA's tables.
 _GROUP_TAGS: Final = {"ara": "ar", "zho": "zh", "fas": "fa", "msa": "ms", "hbs": "sh"}
@@ -59,7 +58,6 @@ class LanguageSums:
     declared: int = 0
     """Documents that declare a language: HTML `lang`, HTTP or the input's own column."""
     agreeing: int = 0
-    median_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +96,6 @@ class _Sums:
             name: np.zeros(len(_LABELS), np.int64)
             for name in ("documents", "bytes", "tokens", "judged", "kept", "declared", "agreeing")
         }
-        self.scores = np.zeros((len(_LABELS), _BINS), np.int64)
 
     def add(self, part: Mapping[str, Any]) -> None:
         """Adds the columns of one part, each as long as the others."""
@@ -114,10 +111,6 @@ class _Sums:
             keep = part["quality_keep"]
             self._count("judged", at, np.asarray(keep.is_valid())[known])
             self._count("kept", at, np.asarray(pc.fill_null(keep, False))[known])
-        if "language_score" in part:
-            scores = np.asarray(pc.fill_null(part["language_score"], 0.0), np.float64)[known]
-            bins = np.clip((scores * _BINS).astype(np.int64), 0, _BINS - 1)
-            np.add.at(self.scores, (at, bins), 1)
         if "declared_language" in part:
             declared, agreeing = _declarations(part["declared_language"], part["language"])
             self._count("declared", at, declared[known])
@@ -131,7 +124,7 @@ class _Sums:
         """Sums of one label."""
         place = _LABELS.index(label)
         values = {name: int(column[place]) for name, column in self.columns.items()}
-        return LanguageSums(**values, median_score=_median(self.scores[place]))
+        return LanguageSums(**values)
 
 
 def read_conformance(workspace: Workspace, record: RunRecord, facts: RunFacts) -> Conformance:
@@ -261,12 +254,3 @@ def _agree(tag: str, label: str) -> bool:
     subtag = html_lang(label).partition("-")[0]
     own = {subtag, found.iso639_3, found.group, _GROUP_TAGS.get(found.group, subtag)}
     return bool(own & {tag, *_SAME.get(tag, ())})
-
-
-def _median(histogram: Ints) -> float | None:
-    """The middle of the bin that holds the middle document; None of no document."""
-    total = int(histogram.sum())
-    if not total:
-        return None
-    place = int(np.searchsorted(np.cumsum(histogram), (total + 1) // 2))
-    return (place + 0.5) / _BINS

@@ -39,6 +39,16 @@ def raising(texts: pa.LargeStringArray) -> list[int]:
     return [int(text) for text in texts.to_pylist()]
 
 
+@annotator(columns={"number": "int64"})
+def casting(texts: pa.LargeStringArray) -> pa.Array:
+    return texts.cast(pa.int64())  # raised below the function's own line
+
+
+@annotator(columns={"number": "int64"})
+def full(texts: pa.LargeStringArray) -> list[int]:
+    raise OSError(28, "No space left on device", "own.tmp")
+
+
 def plain(texts: pa.LargeStringArray) -> list[int]:
     return [1] * len(texts)
 
@@ -71,3 +81,26 @@ class Odd:
             "rows": pa.record_batch({"odd": pa.array([1] * (n + 1), pa.int64())}),
             "type": pa.record_batch({"odd": pa.array([1.0] * n)}),
         }[self.kind]
+
+
+class Failing(Odd):
+    """One that fails where `place` says, with an error that is none of Python's usual ones."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.place = place
+        if place == "columns":
+            self.columns = pa.schema([("odd", pa.month_day_nano_interval())])
+        self._fail("init")
+
+    def _fail(self, place: str) -> None:
+        if place == self.place:
+            raise SystemExit("nothing here")
+
+    def check(self) -> None:
+        self._fail("check")
+        if self.place == "memory":
+            raise MemoryError
+
+    def model_files(self) -> list[Path]:
+        return "model.bin" if self.place == "files" else []  # type: ignore[return-value]

@@ -177,6 +177,24 @@ def test_an_annotator_that_raises_is_told_with_its_place_and_document(
         job_of(own("raising")).run(workspace, KEY, children)
 
 
+def test_a_full_disk_of_an_annotator_is_not_taken_for_that_of_the_workspace(
+    workspace: Workspace, children: Children
+) -> None:
+    with pytest.raises(RuntimeError, match=r"annotator full raised OSError: No space.*own") as told:
+        job_of(own("full")).run(workspace, KEY, children)
+    assert "[Errno" not in str(told.value)
+
+
+def test_an_error_in_a_library_is_told_with_the_line_of_the_annotator(
+    workspace: Workspace, children: Children
+) -> None:
+    file = Path(__file__).with_name("labellers.py")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    number = next(n for n, line in enumerate(lines, 1) if "own line" in line)
+    with pytest.raises(RuntimeError, match=rf"casting raised .*\(at labellers\.py:{number}\)"):
+        job_of(own("casting")).run(workspace, KEY, children)
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [

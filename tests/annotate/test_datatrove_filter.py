@@ -77,6 +77,24 @@ def test_gopher_filter_takes_options_of_its_own() -> None:
     assert ask(loose, [text])[0]["datatrove_gopher_quality_filter_keep"] is True
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["GopherQualityFilter", "GopherRepetitionFilter", "C4QualityFilter", "FineWebQualityFilter"],
+)
+def test_missing_word_splitter_is_found_before_any_work(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizers = pytest.importorskip("datatrove.utils.word_tokenizers")
+
+    def lacking(step: str, packages: Sequence[str]) -> None:
+        raise ImportError(f"Please install {packages} to use {step}")
+
+    tokenizers.load_tokenizer_assignments.cache_clear()
+    monkeypatch.setattr(tokenizers, "check_required_dependencies", lacking)
+    with pytest.raises(ValueError, match=r"spacy.*pip install 'tokenmill\[datatrove\]'"):
+        DatatroveFilter(name).check()
+
+
 @pytest.fixture
 def own_filter(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: ANN401
     (tmp_path / "filters_of_a_user.py").write_text(OWN_FILTER, encoding="utf-8")
@@ -130,6 +148,13 @@ def test_wrong_names_and_options_are_refused(
 def test_options_that_the_filter_itself_refuses_are_told_by_check() -> None:
     with pytest.raises(ValueError, match=r"cannot be made with .*unterminated"):
         DatatroveFilter("RegexFilter", regex_exp="(").check()
+
+
+def test_missing_file_is_told_by_check(tmp_path: Any) -> None:  # noqa: ANN401
+    absent = str(tmp_path / "absent.bin")
+    options = {"model_url": absent, "keep_labels": [["a", 0.5]]}
+    with pytest.raises(ValueError, match=r"absent\.bin.*it needs a file"):
+        DatatroveFilter("FastTextClassifierFilter", **options).check()
 
 
 def test_missing_datatrove_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ ROOT = Path(__file__).parents[2]
         ("labellers:Nobody", {}, r"Nobody"),
         ("labellers:marks", {"mrk": "."}, r"allowed are \['mark'\]"),
         ("quality", {"ruls": ["c4"]}, r"ruls.*allowed are .*rules.*thresholds"),
+        ("quality", {"rules": "c4"}, r'rules: found "c4"; allowed is a list .*: write \[c4\]'),
+        ("quality", {"thresholds": 5}, r"thresholds: found 5; allowed is a mapping \{NAME: a num"),
+        ("quality", {"score_model": date(2024, 1, 1)}, r"the date 2024-01-01; .*into quotes"),
+        ("quality", {"thresholds": {"a": float("nan")}}, r"the number nan; allowed are finite"),
+        ("language", {"label_map": [1]}, r"label_map: found \[1\]; allowed is a path or a map"),
+        ("language", {"paragraphs": "maybe"}, r'paragraphs: found "maybe"; allowed is true or fal'),
+        ("safety", {"block_lists": ["/nope"]}, r'block_lists: found \["/nope"\]; allowed is a map'),
+        ("labellers:marks", {"mark": 1}, r"mark: found 1; allowed is a text: .* into quotes"),
+        ("labellers:Odd", {"kind": None}, r"kind: found null; allowed is a text"),
     ],
 )
 def test_annotator_that_cannot_be_is_refused(
@@ -40,6 +50,21 @@ def test_annotator_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=rf"annotators.*{message}"):
         spec_of(name, options)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("init", r"labellers:Failing: cannot be made: SystemExit: nothing here"),
+        ("columns", r"labellers:Failing: column 'odd' has the type month_day.*declare another"),
+        ("check", r"odd: its check failed: SystemExit: nothing here; mend it"),
+        ("memory", r"odd: its check failed: MemoryError"),
+        ("files", r"odd: .*`model_files` gives 'model\.bin'; allowed is a list of pathlib\.Path"),
+    ],
+)
+def test_annotator_that_fails_is_named(place: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"annotators\.{message}"):
+        check_annotators([spec_of("labellers:Failing", {"place": place})])
 
 
 def test_two_that_make_one_column_or_set_are_refused() -> None:

@@ -319,10 +319,13 @@ def test_commands_train_and_evaluate(tmp_path: Path) -> None:
     ]
     data = write_lines(tmp_path / "weborganizer_examples.jsonl.gz", examples)
     run = CliRunner().invoke
-    made = run(
-        build_app("train"),
-        ["train", "domain", "--data", str(data), "--output", str(tmp_path / "model")],
-    )
+    words = ["train", "domain", "--data", str(data), "--output", str(tmp_path / "model")]
+    refused = run(build_app("train"), words)
+    assert refused.exit_code == 2
+    assert "--licence" in refused.output
+    made = run(build_app("train"), [*words, "--licence", "CC0-1.0"])
+    card = (tmp_path / "model" / "CARD.md").read_text(encoding="utf-8").splitlines()
+    assert {"Licence: CC0-1.0", "| Travel | 30 |", "| Listicle | 30 |"} <= set(card)
     assert made.exit_code == 0, made.output
     assert "topic.npz: 2 labels from 60 pages" in made.output
     table = run(

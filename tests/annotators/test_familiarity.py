@@ -16,6 +16,7 @@ from annotators.language.languages import codes
 
 _ENGLISH, _GERMAN = codes().index("eng_Latn"), codes().index("deu_Latn")
 _RUSSIAN, _GREEK = codes().index("rus_Cyrl"), codes().index("ell_Grek")
+_BROAD = codes().index("spa_Latn")
 _CHINESE, _JAPANESE = codes().index("zho_Hans"), codes().index("jpn_Jpan")
 
 
@@ -35,8 +36,12 @@ def _knowing(lines: dict[int, str], longest: int = 5) -> Familiarity:
         latin = codes()[number].endswith("Latn")
         insert_keys(words, ngram_keys(line, table, longest, is_latin=latin).keys)
     ones = np.ones(119)
+    evidence = np.where(np.arange(119) == _BROAD, 64, 200)
     return Familiarity(
-        words, LabelStatistics(tables, np.full(119, longest), ones * 0.1, ones * 0.5, ones * 6.4)
+        words,
+        LabelStatistics(
+            tables, np.full(119, longest), ones * 0.1, ones * 0.5, ones * 6.4, evidence
+        ),
     )
 
 
@@ -96,6 +101,28 @@ def test_few_words_are_judged_as_strictly_as_a_line_and_long_lines_no_stricter()
     assert believed(0.32) == [True] * 4
     assert believed(0.45, score=0.4) == [False] * 4  # 0.06 of novelty for what is improbable
     assert not known.believed(np.zeros(1), np.ones(1), np.array([9]), np.array([-1])).any()
+    known = _knowing({_BROAD: "la casa vieja"})
+    numbers = np.full(4, _BROAD)  # whose limit tightens no further
+    assert believed(0.49) == [True] * 4
+    assert believed(0.51) == [False] * 4
+
+
+def test_long_text_is_believed_by_half_of_its_windows() -> None:
+    house = "the old house by the sea and the long road to the village on the hill "
+    menu = "qxz wjk vpf zzk xqv kkw jqp fvx bzq hjw xkz qqv pwj zfx vkq xjz wqk "
+    known = _knowing({_ENGLISH: house.strip(), _GREEK: "\u03c4\u03bf"})
+
+    def believed(*pieces: str, longest: int = 5) -> bool:
+        table = known if longest == 5 else _knowing({_ENGLISH: house.strip()}, longest)
+        data, spans = _spans(list(pieces))
+        bounds = np.append(spans[:, 0], spans[-1, 1])[None, :]
+        return bool(table.choose(data, bounds, np.array([[_ENGLISH]]), np.ones((1, 1))).believed[0])
+
+    assert not believed(house + house + menu + menu)
+    assert believed(house, house, menu, menu)
+    assert not believed(house, menu, menu, menu)
+    assert not believed(house, house, menu + menu)  # three windows are no page
+    assert not believed(house, house, menu, menu, longest=3)
 
 
 def test_familiar_rival_is_chosen_and_unlikely_one_is_not_looked_at() -> None:
@@ -134,6 +161,11 @@ def test_training_knows_its_lines_and_leaves_chinese_without_a_table() -> None:
     # Each article's n-grams stand in the others too.
     assert statistics.means[_ENGLISH] == 0
     assert statistics.limits[_GREEK] > statistics.limits[_ENGLISH]
+    assert statistics.evidence[[_ENGLISH, _GERMAN]].tolist() == [200, 200]
+    broad = [FoldedSentence(texts["eng_Latn"], "lingua_sentences", "b")]
+    several = train_familiarity({"eng_Latn": broad, "tur_Latn": broad})
+    numbers = [_ENGLISH, codes().index("tur_Latn"), _GERMAN]
+    assert several.statistics.evidence[numbers].tolist() == [64, 200, 200]
     again = train_familiarity({code: _sentences(text) for code, text in texts.items()})
     assert np.array_equal(again.words, known.words)
 

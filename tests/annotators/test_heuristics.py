@@ -401,7 +401,7 @@ def test_annotator_unknown_options_are_refused() -> None:
         Heuristics(rules=["c4", "c4"])
     with pytest.raises(ValueError, match="unknown thresholds \\['min_words'\\]; allowed are"):
         Heuristics(thresholds={"min_words": 3})
-    with pytest.raises(ValueError, match="gopher_min_words is 'x'"):
+    with pytest.raises(ValueError, match=r"thresholds\.gopher_min_words: found 'x'"):
         Heuristics(thresholds={"gopher_min_words": "x"})  # type: ignore[dict-item]
 
 
@@ -409,10 +409,15 @@ def test_annotator_wrong_labels_are_refused() -> None:
     texts = pa.array(["a"], pa.large_string())
     with pytest.raises(ValueError, match="no 'language'"):
         Heuristics()(texts, {})
-    with pytest.raises(ValueError, match="unknown languages \\['fr'\\]"):
-        Heuristics()(texts, {"language": pa.array(["fr"])})
     with pytest.raises(ValueError, match="0 language labels for 1 texts"):
         Heuristics()(texts, {"language": pa.array([], pa.string())})
+
+
+def test_unknown_languages_are_measured_as_undetermined() -> None:
+    texts = pa.array(["Nobody in this village remembers who built the stone wall. " * 9] * 2)
+    labels = {"language": pa.array(["fr", "und"])}
+    one, two = Heuristics()(texts.cast(pa.large_string()), labels).to_pylist()
+    assert one == two
 
 
 def test_languages_table_covers_119_and_names_known_thresholds() -> None:

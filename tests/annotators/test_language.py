@@ -293,6 +293,51 @@ def test_model_with_bytes_behind_its_end_is_refused(foreign: Path, tmp_path: Pat
         _annotate_foreign(path, "text")
 
 
+@pytest.mark.parametrize(
+    ("at", "number", "found"),
+    [
+        (8, 0, "0 dimensions"),
+        (8, 17, r"those behind them have \("),
+        (8, 1 << 30, "1073741824 dimensions"),
+        (28, 9, "n-grams of 9 words"),
+        (32, 9, "loss is number 9"),
+        (40, -5, "-5 n-grams"),
+        (40, 77, r"those behind them have \("),
+        (44, 50, "50 to "),
+        (48, 100, "to 100 characters"),
+    ],
+)
+def test_damaged_header_of_a_foreign_model_is_refused_by_check(
+    foreign: Path, tmp_path: Path, at: int, number: int, found: str
+) -> None:
+    content = bytearray(foreign.read_bytes())
+    content[at : at + 4] = number.to_bytes(4, "little", signed=True)
+    path = tmp_path / "odd.bin"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"odd\.bin is damaged.*{found}.*download or train"):
+        Language(model=path, label_map={"en": "eng_Latn"}).check()
+
+
+def test_model_without_a_label_of_the_119_is_refused_by_check(
+    foreign: Path, tmp_path: Path
+) -> None:
+    content = foreign.read_bytes()
+    for code in (b"kat_Geor", b"arb_Arab", b"ars_Arab", b"acm_Arab"):
+        content = content.replace(b"__label__" + code, b"__label__" + code[:3] + b"_none")
+    path = tmp_path / "other.bin"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"none of the labels of .*other\.bin.*`label_map`"):
+        Language(model=path).check()
+    Language(model=path, label_map={"EN": "eng_Latn"}).check()
+
+
+def test_few_chinese_characters_without_a_mark_are_no_cantonese() -> None:
+    texts = ["你好", "謝謝", "谢谢", "我們明天早上去學校上課", "佢哋喺度"]
+    found = _annotate(*texts)
+    expected = ["zho_Hans", "zho_Hant", "zho_Hans", "zho_Hant", "yue_Hant"]
+    assert [row["language"] for row in found] == expected
+
+
 def test_hierarchical_model_with_a_map_known_by_name(tmp_path: Path) -> None:
     fasttext = pytest.importorskip("fasttext")
     lines = [f"__label__{label} {TEXTS[code]}" for label, code in LID_176.items()]

@@ -5,7 +5,7 @@ import pytest
 
 from annotators.license.annotator import License
 from annotators.license.names import of_address, of_name
-from annotators.license.sentences import TAIL_BYTES, licence_said
+from annotators.license.sentences import TAIL_BYTES, licence_said, sentences_of
 
 BY_SA = "https://creativecommons.org/licenses/by-sa/4.0/"
 
@@ -88,6 +88,40 @@ def test_a_name_counts_where_it_is_whole(words: str, name: str | None) -> None:
 def test_the_last_lines_say_a_licence(line: str, name: str | None) -> None:
     text = f"Der Mond ist aufgegangen.\n{line}\n"
     assert found(text) == (name, "text" if name else None)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("The photo shows a mill. This page is licensed under CC BY 4.0.", "CC-BY-4.0"),
+        ("This page is licensed under CC BY 4.0. Photos are by the author.", "CC-BY-4.0"),
+        ("Das Bild zeigt eine Mühle. Dieser Text steht unter der Lizenz CC BY-SA 4.0.",
+         "CC-BY-SA-4.0"),
+        ("На снимке вид (фото редакции). Текст доступен по лицензии CC BY-SA 4.0.", "CC-BY-SA-4.0"),
+        ("图片由读者提供。本文采用 CC BY-NC-SA 4.0 许可协议。", "CC-BY-NC-SA-4.0"),
+        ("写真は筆者による。この記事のライセンスは CC BY 4.0 です。", "CC-BY-4.0"),
+        ("هل هذا logo؟ هذا النص متاح تحت ترخيص CC BY 4.0.", "CC-BY-4.0"),
+        ("यह photo है। यह लेख CC BY-SA 4.0 license के अंतर्गत है।", "CC-BY-SA-4.0"),
+        # What is said of the picture stays with it.
+        ("The photo shows a mill. It is licensed under CC BY 4.0.", None),
+        ("Photo of the harbour by Jane Miller. Licensed under CC BY 2.0.", None),
+        ("图片由读者提供。采用 CC BY 4.0 许可协议。", None),
+        ("Foto vom 12. Mai 2020, Lizenz CC BY 2.0.", None),
+        ("Photo: Prof. A. B. Nonymous, licensed under CC BY 2.0", None),
+        ("Photo: The Mill Co. Ltd. Archive, licensed under CC BY 2.0", None),
+        # The licensing words are another sentence's.
+        ("She told the history of CC BY 4.0. All rights reserved.", None),
+    ],
+)  # fmt: skip
+def test_each_sentence_of_a_line_speaks_for_itself(line: str, name: str | None) -> None:
+    assert found(f"{line} ")[0] == name
+    assert found(f"Der Mond ist aufgegangen. {line}")[0] == name
+
+
+def test_sentences_have_every_character_of_their_line() -> None:
+    line = "Ver. 3.0 of it! Is 1.5 more? Yes… A. B. said “No”. 是。不是！ نعم؟ हाँ। The end"
+    assert "".join(sentences_of(line)) == line
+    assert len(list(sentences_of(line))) == 9
 
 
 def test_sentences_count_at_the_end_only_and_two_licences_are_none() -> None:

@@ -28,6 +28,9 @@ EMAILS = [
 ]
 NUMBERS = [
     "IBAN ⟦iban:DE89 3704 0044 0532 0130 00⟧ BIC X, ⟦iban:GB82WEST12345698765432⟧",
+    "⟦iban:DE89370400440532013000⟧ ⟦iban:GB29NWBK60161331926819⟧ ⟦iban:DE89370400440532013000⟧",
+    "⟦iban:DE89 3704 0044 0532 0130 00⟧ ⟦iban:GB29 NWBK 6016 1331 9268 19⟧ end",
+    "REF AB12 3456 7890 ⟦iban:DE89 3704 0044 0532 0130 00⟧-⟦iban:GB82WEST12345698765432⟧",
     "الآيبان ⟦iban:SA03 8000 0000 6080 1016 7519⟧",
     "SSN ⟦national_id:123-45-6789⟧ or ⟦national_id:123-45-6788⟧ (SSN)",
     "CPF ⟦national_id:111.444.777-35⟧; ⟦national_id:11.222.333/0001-81⟧",
@@ -63,6 +66,8 @@ CARDS = [
     "Visa card number: ⟦card:4012888888881881⟧",
     "信用卡 ⟦card:6200 0000 0000 0005⟧。",
     "カード番号：⟦card:3530 1113 3330 0000⟧",
+    "Visa ⟦card:4012888888881881⟧ ⟦card:4111111111111111⟧ ⟦card:378282246310005⟧, thanks",
+    "cards 4012888888881881 4111111111111112 by number",  # a table: not all are cards
 ]
 PEM_BODY = "\n".join(["MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"] * 3)
 JWT = (

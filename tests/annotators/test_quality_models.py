@@ -1,6 +1,7 @@
 """Text models of quality, educational value and categories: learning, figures, damaged files."""
 
 import gzip
+import hashlib
 import json
 import pickle
 from collections.abc import Callable, Mapping
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from annotators.domain.examples import read_examples
 from annotators.heuristics.annotator import Heuristics
 from annotators.quality.annotator import Educational
-from annotators.quality.categories import CategoryModel, train_categories
+from annotators.quality.categories import CategoryModel, render_categories, train_categories
 from annotators.quality.figures import (
     f1,
     measure_categories,
@@ -164,6 +166,29 @@ def test_categories_are_named_with_their_share(tmp_path: Path) -> None:
     assert np.allclose(model.scores(texts_of(*GOOD)).sum(axis=1), 1)
 
 
+def test_a_model_that_learnt_nothing_is_told_in_figures_and_card(tmp_path: Path) -> None:
+    rows = documents(60)
+    data = write(tmp_path / "right.jsonl", rows)
+    right = train_categories([data], tmp_path / "right", licence="x", column="safety")
+    assert "Warning" not in render_categories(right)
+    # Labels that have nothing to do with the texts, one of them of three documents in four.
+    for at, row in enumerate(rows):
+        digest = hashlib.sha256(str(at).encode()).digest()[0]
+        row |= {"safety": "safe" if digest % 4 else "crime", "quality": digest % 2,
+                "text": f"page {at} tulip"}  # fmt: skip
+    data = write(tmp_path / "wrong.jsonl", rows)
+    wrong = train_categories([data], tmp_path / "wrong", licence="x", column="safety")
+    quality = train_quality([data], tmp_path / "quality", licence="x", features="words")
+    for printed, folder, said in (
+        (render_categories(wrong), "wrong", "always naming the largest category (accuracy 0."),
+        (render_trained(quality), "quality", "not shown to be better than chance"),
+    ):
+        card = (tmp_path / folder / "CARD.md").read_text(encoding="utf-8")
+        for text in (printed, card):
+            assert "Warning: do not use it as it is" in text
+            assert said in text
+
+
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
@@ -306,3 +331,12 @@ def test_scores_do_not_depend_on_the_other_texts_of_a_batch() -> None:
     together = model.scores(texts_of(*texts))
     alone = np.concatenate([model.scores(texts_of(text)) for text in texts])
     assert np.array_equal(together, alone, equal_nan=True)
+
+
+def test_lone_surrogates_of_json_become_replacement_characters(tmp_path: Path) -> None:
+    data = tmp_path / "pages.jsonl"
+    lines = ('{"text": "水 \\ud800 \\ud83d\\ude00", "quality": 1}', '{"text": "b", "quality": 0}')
+    data.write_text("\n".join(lines), encoding="utf-8")
+    assert read_labelled([data], "quality").texts == ["水 \ufffd \U0001f600", "b"]
+    data.write_text('{"text": "水 \\udc00", "topic": "Travel"}\n', encoding="utf-8")
+    assert [one.text for one in read_examples(data)] == ["水 \ufffd"]

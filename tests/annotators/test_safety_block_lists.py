@@ -45,8 +45,30 @@ def test_plain_list_and_urls(tmp_path: Path) -> None:
         "wild.example",
         "squid.example",
         "xxx",
-        "example.org/bad/?q=1",
+        "www.example.org/bad/?q=1",
     }
+
+
+def test_entries_with_www_stay_whole_and_block_no_domain_above_them(tmp_path: Path) -> None:
+    content = "www.com\nwww.co.uk\nwww.\nwww.a.example\nb.example\n"
+    keys = sorted(_listed(tmp_path, content))
+    assert keys == ["b.example", "www.a.example", "www.co.uk", "www.com"]
+    urls = ["http://shop.com/", "http://x.co.uk", "http://a.example", "http://www.b.example/x"]
+    forms = comparable_urls(pa.array(urls, pa.string())).to_pylist()
+    assert [_found(keys, form) for form in forms] == [None, None, None, "b.example"]
+
+
+def test_addresses_are_entries_and_networks_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(
+        "[Adblock Plus 2.0]\n[2001:DB8:0::2]\n10.0.0.0/8\n2001:db8::/32\n10.0.0.1\n[abc]\n"
+        "10.0.0.2/bad\n",
+        encoding="utf-8",
+    )
+    entries = read_block_list(path)
+    assert set(entries.keys.to_pylist()) == {"[2001:db8::2]", "10.0.0.1", "10.0.0.2/bad"}
+    assert (entries.num_lines, entries.num_unread) == (6, 3)
+    assert set(entries.examples) == {"10.0.0.0/8", "2001:db8::/32", "[abc]"}
 
 
 def test_adblock_filters_name_pages_and_hosts_only(tmp_path: Path) -> None:
@@ -126,7 +148,12 @@ def test_empty_and_damaged_lists_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "form"),
     [
-        ("HTTPS://User:pw@WWW.Example.COM.:8080/A/b/?Q=1#frag", "example.com/a/b/?q=1"),
+        ("HTTPS://User:pw@WWW.Example.COM.:8080/A/b/?Q=1#frag", "www.example.com/a/b/?q=1"),
+        ("http://a.example\\@b.example/x", "a.example/@b.example/x"),
+        ("http:\\\\a.example\\x", "a.example/x"),
+        ("http://u@v@a.example/", "a.example"),
+        ("http://[2001:0DB8::0:1]/x", "[2001:db8::1]/x"),
+        ("http://[1::2::3]/x", None),
         ("http://example.com", "example.com"),
         ("http://example.com/", "example.com"),
         ("http://example.com?q", "example.com/?q"),

@@ -63,6 +63,16 @@ def test_a_language_without_terms_is_null_and_not_zero(tmp_path: Path) -> None:
         assert _counts(lexicon, "gift rose", language) is None
 
 
+def test_the_longest_term_by_first_word_is_of_the_language(tmp_path: Path) -> None:
+    terms = {"en": "red\nred tulip bed\nice-cream\n", "de": "red bull dose im haus\nRose\n"}
+    lexicon = _lexicon(tmp_path, **terms)
+    text = "red tulip; red tulip bed, red bull dose im haus: Ice-Cream, ice; rose"
+    assert _counts(lexicon, text, "eng_Latn") == 4
+    assert _counts(lexicon, text, "deu_Latn") == 2
+    assert _counts(lexicon, "red red tulip", "eng_Latn") == 2
+    assert _counts(lexicon, "red bull dose im", "deu_Latn") == 0  # it ends before the term does
+
+
 def test_share_is_of_words(tmp_path: Path) -> None:
     lexicon = _lexicon(tmp_path, en="tulip\n", zh="郁金香\n")
     texts = pa.array(["one tulip, two!", "郁金香花园很美丽的地"], pa.large_string())

@@ -82,6 +82,19 @@ def test_texts_without_lines_have_shares_of_zero() -> None:
     assert Stem()(pa.array([], pa.large_string()), {}).num_rows == 0
 
 
+@pytest.mark.parametrize("sentence", ["Prose goes on. ", "Слово за словом. ", "物語は続く。"])
+def test_a_long_line_counts_as_if_it_were_wrapped(sentence: str) -> None:
+    fence = "```\na = 1\nb = 2\n```\n"
+    paragraph = (sentence * 200)[:800].strip()
+    num_lines = -(-len(paragraph) // 80)
+    wrapped = "\n".join(paragraph[at : at + 80] for at in range(0, len(paragraph), 80))
+    assert shares(paragraph + "\n" + fence) == [(round(4 / (4 + num_lines), 4), 0.0)]
+    assert shares(paragraph + "\n" + fence) == shares(wrapped + "\n" + fence)
+    assert shares("x" * 80 + "\n" + fence, "x" * 81 + "\n" + fence) == [(0.8, 0.0), (0.6667, 0.0)]
+    long_code = "f(" + "a, " * 60 + "b == c) {"
+    assert shares("word\n" + long_code) == [(0.75, 0.0)]
+
+
 def test_blank_lines_are_not_counted() -> None:
     assert shares("Проза.\r\n\r\n\r\nx = f(y);\r\n") == [(0.5, 0.0)]
 
@@ -192,6 +205,18 @@ def test_a_fence_that_names_a_language_is_believed() -> None:
     told = ["Python", "C++", "JavaScript", "Ruby", "Haskell", None]
     assert column("programming_language", *map(text.format, names)) == told
     assert column("programming_language_score", text.format("py")) == [1.0]
+
+
+def test_a_language_that_is_not_known_is_not_guessed() -> None:
+    def text(word: str) -> str:
+        return f"例：\n```{word}\n{CODE['Java']}```\n"
+
+    assert column("programming_language", text("vim"), text("brainfuck")) == [None] * 2
+    for word in ("", "text", "output", "src/A.txt", ":title=1"):
+        assert column("programming_language", text(word)) == ["Java"], word
+    both = text("vim") + text("java") + text("java")
+    assert column("programming_language", both) == ["Java"]
+    assert column("programming_language_score", both) == [pytest.approx(2 / 3)]
 
 
 def test_prose_has_no_programming_language() -> None:

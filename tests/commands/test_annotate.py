@@ -133,7 +133,7 @@ def test_annotate_joins_texts_and_all_labels_in_one_file(made: Made) -> None:
 
 def test_annotate_joins_rows_of_many_batches(tmp_path: Path) -> None:
     texts = [f"Line {number}{'!' * (number % 7)}" for number in range(2500)]
-    file, joined = tmp_path / "a.jsonl", tmp_path / "joined.parquet"
+    file, joined = tmp_path / "a.jsonl", tmp_path / "not" / "yet" / "joined.parquet"
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     call(
         *("annotate", "--input", str(file), "--output", str(tmp_path / "out"), "--join"),
@@ -150,11 +150,19 @@ def test_annotate_again_makes_only_what_is_new(made: Made, tmp_path: Path) -> No
     before = label_files(out)
     assert "nothing to do" in call(*arguments(made.inputs, out))
     assert label_files(out) == before
-    call(*arguments(made.inputs, out), "--option", "labellers:marks.mark=.")
+    told = call(*arguments(made.inputs, out), "--option", "labellers:marks.mark=.")
+    assert "; new: marks; kept as before: pii, language, quality\n" in told
     after = label_files(out)
     assert {path: after[path] for path in before} == before
     assert {path.split("@")[0] for path in after.keys() - before.keys()} == {"labels/marks"}
     assert [row["num_marks"] for row in labels_of(out, "marks")] == [2, 0, 0, 0]
+
+
+def test_annotate_says_what_nothing_is_configured_for(made: Made, tmp_path: Path) -> None:
+    told = call(*arguments(made.inputs, tmp_path / "out", "safety,educational"))
+    assert "\nsafety: not judged: no model is configured" in told
+    assert "\nsafety: blocked: not looked up: no block list is configured" in told
+    assert "\neducational: not judged: no model is configured" in told
 
 
 def test_annotate_with_more_input_adds_parts(made: Made, tmp_path: Path) -> None:
@@ -163,7 +171,10 @@ def test_annotate_with_more_input_adds_parts(made: Made, tmp_path: Path) -> None
     before = label_files(out)
     (tmp_path / "three.jsonl").write_text(json.dumps({"text": THAI + ENGLISH}) + "\n")
     more = f"three={tmp_path / 'three.jsonl'}"
-    call(*arguments([more], out))
+    told = call(*arguments([more], out))
+    sets = ", ".join(f"{name} (1 of 3 parts)" for name in ("pii", "marks", "language", "quality"))
+    assert f"; new: {sets}\n" in told
+    assert "kept as before" not in told
     after = label_files(out)
     assert {path: after[path] for path in before} == before
     assert {path.split("/")[2] for path in after.keys() - before.keys()} == {"three"}
@@ -197,17 +208,19 @@ def test_annotate_damaged_model_ends_before_any_work(made: Made, tmp_path: Path)
             "is an input, which is never written",
         ),
         (
+            ["--input", "{in}", "--output", "{out}", "--annotators", "pii", "--join", "{folder}"],
+            r"is a folder; allowed is a file \.parquet",
+        ),
+        (
+            ["--input", "{in}", "--output", "{out}", "--annotators", "pii", "--join", "{below}"],
+            r"a\.jsonl is a file; allowed is a file in a folder",
+        ),
+        (
             [
-                "--input",
-                "{in}",
-                "--output",
-                "{out}",
-                "--annotators",
-                "pii",
-                "--join",
-                "{out}/a.parquet",
+                *("--input", "{in}", "--output", "{out}", "--annotators", "safety", "--option"),
+                "safety.block_lists=[/nope]",
             ],
-            "found no folder",
+            r'annotators\.safety: block_lists: found \["/nope"\]; allowed is a mapping',
         ),
     ],
 )
@@ -215,8 +228,10 @@ def test_annotate_mistakes_end_before_any_work(
     made: Made, tmp_path: Path, args: list[str], message: str
 ) -> None:
     one, two = (word.partition("=")[2] for word in made.inputs)
-    out = str(tmp_path / "out")
-    words = [word.format_map({"in": one, "two": two, "out": out}) for word in args]
+    out, folder = str(tmp_path / "out"), tmp_path / "folder.parquet"
+    folder.mkdir()
+    names = {"in": one, "two": two, "out": out, "folder": folder, "below": f"{one}/x/a.parquet"}
+    words = [word.format_map(names) for word in args]
     with pytest.raises(ValueError, match=message):
         call("annotate", *words)
     assert not Path(out).exists()

@@ -4,6 +4,8 @@ import asyncio
 import json
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,15 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from annotators.domain.taxonomy import FORMATS, TOPICS
-from annotators.quality.training import train_educational
+from annotators.quality.training import train_educational, train_quality
 from pipelines.commands.judge import register
-from pipelines.judge.asking import Answer, Asker, Endpoint, EndpointError
+from pipelines.judge.asking import MOST_FAILURES, Answer, Asker, Endpoint, EndpointError
 from pipelines.judge.echo import ECHO_MODEL, EchoServer, completion
 from pipelines.judge.job import JOURNAL, Outcome, judge, read_journal
 from pipelines.judge.rubric import NoObject, Rubric, find_object, load_rubric
 from pipelines.judge.sample import draw_sample
+
+KEY = "secret-key"
 
 Said = str | int | dict[str, Any]
 """What a server says: a text, an HTTP status, or parts of a message."""
@@ -63,15 +67,29 @@ class Scripted(EchoServer):
 
 
 def ask(server: EchoServer, text: str = "A text.", rubric: Rubric = RUBRIC) -> Answer:
-    async def run() -> Answer:
+    return ask_each(server, text, rubric=rubric)[0]
+
+
+def ask_each(
+    server: EchoServer,
+    *texts: str,
+    rubric: Rubric = RUBRIC,
+    notices: list[str] | None = None,
+    patience_s: float = 900,
+) -> list[Answer]:
+    async def run() -> list[Answer]:
         async with server.serving() as url, aiohttp.ClientSession() as session:
-            return await Asker(session, Endpoint(url=url, model="m", pause_s=0), rubric).ask(text)
+            endpoint = Endpoint(url=url, model="m", pause_s=0, patience_s=patience_s)
+            notice = (notices if notices is not None else []).append
+            asker = Asker(session, endpoint, rubric, notice)
+            return [await asker.ask(text) for text in texts]
 
     return asyncio.run(run())
 
 
-def judge_with(server: EchoServer, inputs: Path, output: Path, size: int | None = None) -> Outcome:
-    """Judges a file by a server that is served meanwhile, on its own loop."""
+@contextmanager
+def served(server: EchoServer) -> Iterator[str]:
+    """Serves on a loop of its own, and gives the endpoint."""
     ready, done = threading.Event(), threading.Event()
     urls: list[str] = []
 
@@ -85,12 +103,18 @@ def judge_with(server: EchoServer, inputs: Path, output: Path, size: int | None 
     thread.start()
     try:
         assert ready.wait(30)
-        sample = draw_sample([str(inputs)], size)
-        endpoint = Endpoint(url=urls[0], model="m", pause_s=0, api_key="secret-key")
-        return judge(sample, RUBRIC, endpoint, output, concurrency=3)
+        yield urls[0]
     finally:
         done.set()
         thread.join()
+
+
+def judge_with(server: EchoServer, inputs: Path, output: Path, size: int | None = None) -> Outcome:
+    """Judges a file by a server."""
+    with served(server) as url:
+        sample = draw_sample([str(inputs)], size)
+        endpoint = Endpoint(url=url, model="m", pause_s=0, api_key=KEY)
+        return judge(sample, RUBRIC, endpoint, output, concurrency=3)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -177,22 +201,76 @@ def test_a_server_without_structured_answers_is_asked_without_from_then_on() -> 
             return web.Response(status=400) if "response_format" in asked else found
 
     server = Old(f"Sure: {VALID}")
+    notices: list[str] = []
+    answers = ask_each(server, "one", "two", "three", notices=notices)
+    assert all(one.judged and one.tries == 1 for one in answers)
+    assert ["response_format" in one for one in server.asked] == [True, False, False, False]
+    assert len(notices) == 1
+    assert "refuses response_format (400" in notices[0]
 
-    async def run() -> list[Answer]:
-        async with server.serving() as url, aiohttp.ClientSession() as session:
-            asker = Asker(session, Endpoint(url=url, model="m"), RUBRIC)
-            return [await asker.ask("one"), await asker.ask("two")]
 
-    assert all(one.judged and one.tries == 1 for one in asyncio.run(run()))
-    assert ["response_format" in one for one in server.asked] == [True, False, False]
+def is_about(asked: dict[str, Any], word: str) -> bool:
+    return word in asked["messages"][1]["content"]
+
+
+@pytest.mark.parametrize("takes_it_plain", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_structured_request_refused_for_one_document_is_no_rule_for_all(
+    takes_it_plain: bool, first: bool
+) -> None:
+    class Odd(Scripted):
+        async def answer(self, asked: dict[str, Any]) -> web.Response:
+            found = await super().answer(asked)
+            is_refused = "response_format" in asked or not takes_it_plain
+            return web.Response(status=400) if is_about(asked, "odd") and is_refused else found
+
+    server, notices = Odd(VALID), list[str]()
+    texts = ["odd", "one", "two"] if first else ["one", "odd", "two"]
+    found = dict(zip(texts, ask_each(server, *texts, notices=notices), strict=True))
+    assert found["one"].judged == found["two"].judged is not None
+    assert found["odd"].reason == (None if takes_it_plain else "bad_request")
+    of_others = ["response_format" in one for one in server.asked if not is_about(one, "odd")]
+    # Only where no structured request was answered before can the refusal be the server's.
+    is_left = takes_it_plain and first
+    assert of_others == [not is_left] * 2
+    assert len(notices) == int(is_left)
+
+
+@pytest.mark.parametrize("how", ["status", "html", "no choices", "403"])
+def test_a_document_that_the_endpoint_fails_on_is_a_reject_while_others_are_answered(
+    how: str,
+) -> None:
+    failures = {
+        "status": lambda: web.Response(status=500),
+        "html": lambda: web.Response(text="<html>Oops</html>", content_type="text/html"),
+        "no choices": lambda: web.json_response({"choices": []}),
+        "403": lambda: web.Response(status=403),
+    }
+
+    class Failing(Scripted):
+        async def answer(self, asked: dict[str, Any]) -> web.Response:
+            found = await super().answer(asked)
+            return failures[how]() if is_about(asked, "bad") else found
+
+    server = Failing(VALID)
+    texts = ["one", *["bad one", "two"] * MOST_FAILURES]  # never two failures in a row
+    found = ask_each(server, *texts)
+    assert [one.reason for one in found] == [None, *["endpoint", None] * MOST_FAILURES]
+    assert found[1].message
+    assert found[1].judged is None
+    num_tries = 1 if how == "403" else 5
+    assert len(server.asked) == MOST_FAILURES * (1 + num_tries) + 1
 
 
 def test_failures_of_the_endpoint_are_tried_again_and_then_stop_all() -> None:
     server = Scripted(503, 429, 500, VALID)
     assert ask(server).judged is not None
     assert len(server.asked) == 4
-    with pytest.raises(EndpointError, match=r"did not answer in 5 tries \(503"):
-        ask(Scripted(503))
+    server = Scripted(VALID, 503)
+    found = ask_each(server, *["text"] * MOST_FAILURES)
+    assert [one.reason for one in found] == [None] + ["endpoint"] * (MOST_FAILURES - 1)
+    with pytest.raises(EndpointError, match=r"on 10 documents in a row \(last: .*5 tries \(503"):
+        ask_each(server, *["text"] * MOST_FAILURES)
     with pytest.raises(EndpointError, match="--api-key-env"):
         ask(Scripted(401))
     with pytest.raises(EndpointError, match="knows no chat model 'm'"):
@@ -200,6 +278,102 @@ def test_failures_of_the_endpoint_are_tried_again_and_then_stop_all() -> None:
     # A request that it takes in neither form is a fault of the document: too long, for example.
     found = ask(Scripted(413))
     assert (found.reason, found.tries) == ("bad_request", 1)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("told", "is_pause"),
+    [("0.001", True), ("0", False), ("nan", False), ("-inf", False), ("soon", False),
+     ("Fri, 31 Dec 1999 23:59:59 GMT", False)],
+)  # fmt: skip
+def test_a_busy_endpoint_is_waited_for_as_it_says_and_that_is_no_try(
+    status: int, told: str, is_pause: bool
+) -> None:
+    class Busy(Scripted):
+        async def answer(self, asked: dict[str, Any]) -> web.Response:
+            if len(self.asked) < 12:
+                self.asked.append(asked)
+                return web.Response(status=status, headers={"Retry-After": told})
+            return await super().answer(asked)
+
+    server = Busy(VALID)
+    (found,) = ask_each(server, "text")
+    assert (found.reason, len(server.asked)) == ((None, 13) if is_pause else ("endpoint", 5))
+    server = Busy(VALID)
+    (found,) = ask_each(server, "text", patience_s=3)  # a pause counts for a second at least
+    assert (found.reason, len(server.asked)) == ("endpoint", 3 + 5 if is_pause else 5)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 402, 405, 501])
+def test_a_refusal_of_the_endpoint_is_no_fault_of_a_document(status: int, tmp_path: Path) -> None:
+    class Elsewhere(Scripted):
+        async def answer(self, asked: dict[str, Any]) -> web.Response:
+            return web.Response(status=status, headers={"Location": "https://else.example/v1"})
+
+    data, output = write(tmp_path / "in.jsonl", rows(3)), tmp_path / "out"
+    stopped = judge_with(Elsewhere(VALID), data, output)
+    assert stopped.error is not None
+    assert f"{status} https://else.example/v1" in stopped.error
+    assert (stopped.num_missing, dict(stopped.rejects)) == (3, {})
+    assert judge_with(Scripted(VALID), data, output).num_judged == 3
+
+
+def test_documents_that_are_refused_are_asked_again_and_many_without_an_answer_stop(
+    tmp_path: Path,
+) -> None:
+    class Narrow(Scripted):
+        async def answer(self, asked: dict[str, Any]) -> web.Response:
+            found = await super().answer(asked)
+            return found if is_about(asked, "Text 0") else web.Response(status=413)
+
+    data, output = write(tmp_path / "in.jsonl", rows(MOST_FAILURES + 3)), tmp_path / "out"
+    stopped = judge_with(Scripted(400), data, output)
+    assert stopped.error is not None
+    assert "on 10 documents in a row (last: 400" in stopped.error
+    assert stopped.num_missing > 0
+    data = write(tmp_path / "in.jsonl", rows(MOST_FAILURES + 3)[:1])
+    assert judge_with(Narrow(VALID), data, output).num_judged == 1
+    data = write(tmp_path / "in.jsonl", rows(MOST_FAILURES + 3))
+    found = judge_with(Narrow(VALID), data, output)  # it has answered before: they are too long
+    assert found.error is None
+    assert dict(found.rejects) == {"bad_request": MOST_FAILURES + 2}
+    again = judge_with(Scripted(VALID), data, output)
+    assert (again.num_asked, again.num_judged) == (MOST_FAILURES + 2, MOST_FAILURES + 3)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+def test_a_key_that_comes_back_is_neither_written_nor_shown(status: int, tmp_path: Path) -> None:
+    class Telling(EchoServer):
+        async def answer(self, asked: dict[str, Any]) -> web.Response:
+            if status == 200:
+                return completion(asked, f"not {KEY}", refusal=f"no {KEY}")
+            return web.Response(status=status, text="x" * 495 + f" Bearer {KEY}")
+
+    output = tmp_path / "out"
+    found = judge_with(Telling(), write(tmp_path / "in.jsonl", rows(12)), output)
+    said = [path.read_text(encoding="utf-8") for path in output.rglob("*") if path.is_file()]
+    said.append(found.error or "")
+    assert not any(KEY[:3] in one for one in said)
+    assert any("no ***" in one or "xxx" in one for one in said)
+
+
+def test_lone_surrogates_are_replaced_where_documents_are_read(tmp_path: Path) -> None:
+    lines_of = ['{"id": "a\\udc00", "text": "x \\ud800 \\ud83d\\ude00"}']
+    (tmp_path / "in.jsonl").write_text("\n".join(lines_of), encoding="utf-8")
+    (document,) = draw_sample([str(tmp_path / "in.jsonl")], None).documents
+    assert (document.id, document.text) == ("a\ufffd", "x \ufffd \U0001f600")
+    found = judge_with(Scripted(VALID), tmp_path / "in.jsonl", tmp_path / "out")
+    assert found.num_judged == 1
+
+
+def test_points_are_whole_numbers_and_long_answers_are_looked_through_in_time() -> None:
+    for value in ("true", "4.0", '"4"', "null"):
+        with pytest.raises(ValueError, match="not a whole number"):
+            RUBRIC.judged(VALID.replace("4", value))
+    for text in ("{" * 200_000, '{"a":' * 200_000, '{"' * 200_000):
+        with pytest.raises(NoObject):
+            find_object(text)
+    assert find_object("{" * 200_000 + '{"a": 1}') == {"a": 1}
 
 
 def test_a_document_cannot_end_itself_and_a_long_one_is_cut() -> None:
@@ -256,7 +430,7 @@ def test_second_call_asks_only_what_is_missing(tmp_path: Path) -> None:
     assert judge_with(fourth, data, output).num_asked == 1
     assert (output / "judged.jsonl").read_bytes() == made
     assert len(read_journal(journal)) == 9
-    assert "secret-key" not in "".join(
+    assert KEY not in "".join(
         path.read_text(encoding="utf-8") for path in output.rglob("*") if path.is_file()
     )
 
@@ -282,9 +456,18 @@ def test_rejects_are_listed_and_counted_and_a_dead_endpoint_keeps_what_was_answe
     assert told["values"]["educational"] == {"4": 4}
     data = write(tmp_path / "in.jsonl", rows(8))
     dead = judge_with(Picky("dead"), data, output)
+    assert (dead.error, dead.num_judged, dead.num_missing, dead.num_asked) == (None, 4, 0, 3)
+    assert dict(dead.rejects) == {"endpoint": 3, "refused": 1}
+    listed = lines(output / "rejects" / "rejects.jsonl")
+    assert sorted(one["id"] for one in listed if one["reason"] == "endpoint") == ["d5", "d6", "d7"]
+    data = write(tmp_path / "in.jsonl", rows(5 + MOST_FAILURES))
+    dead = judge_with(Picky("dead"), data, output)
     assert dead.error is not None
-    assert (dead.num_judged, dead.num_missing) == (4, 3)
-    assert judge_with(Picky("alive"), data, output).num_asked == 3
+    assert dead.num_judged == 4
+    assert dead.num_judged + sum(dead.rejects.values()) + dead.num_missing == 5 + MOST_FAILURES
+    alive = judge_with(Picky("alive"), data, output)  # what failed is asked again
+    assert alive.num_asked == MOST_FAILURES
+    assert (alive.num_judged, dict(alive.rejects)) == (4 + MOST_FAILURES, {"refused": 1})
 
 
 def test_output_has_text_labels_reasons_and_origin_and_training_reads_it(tmp_path: Path) -> None:
@@ -354,6 +537,31 @@ def test_command_runs_dry_with_rules_and_writes_parquet_too(tmp_path: Path) -> N
         (("--endpoint", "echo:", "--rubric", str(data)), "--rubric"),
     ):
         assert said in str(run(*words).exception)
+
+
+def test_command_fails_where_every_document_is_rejected(tmp_path: Path) -> None:
+    data = write(tmp_path / "in.jsonl", rows(3))
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    register(app)
+    words = ["judge", "--input", str(data), "--output", str(tmp_path / "out"), "--model", "m"]
+    with served(Scripted(422)) as url:
+        made = CliRunner().invoke(app, [*words, "--endpoint", url])
+    assert made.exit_code == 1
+    assert str(made.exception).startswith("every document was rejected (bad_request 3): ")
+    assert "rejected, in rejects/: bad_request 3" in made.output
+
+
+def test_labels_of_rules_differ_on_ordinary_pages(tmp_path: Path) -> None:
+    pages = [" ".join(f"palabra{word}" for word in range(at)) + " y más" for at in range(1, 30)]
+    data = write(tmp_path / "in.jsonl", [{"text": text} for text in pages])
+    endpoint = Endpoint(url="echo:", model=ECHO_MODEL)
+    found = judge(draw_sample([str(data)], None), load_rubric(), endpoint, tmp_path / "out")
+    assert min(found.values["quality"].values()) >= 10
+    assert len(found.values["quality"]) == 2
+    assert len(found.values["topic"]) > 10
+    trained = train_quality([tmp_path / "out"], tmp_path / "model", licence="x")
+    assert len(trained.card.documents.texts) == len(pages)
 
 
 def test_shipped_rubric_asks_for_every_label_with_the_names_of_the_taxonomy() -> None:

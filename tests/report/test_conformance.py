@@ -3,13 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from annotators.language.evaluation import shipped_figures
 from annotators.language.languages import codes
-from pipelines.report.conformance import Conformance, _declarations, _median, read_conformance
+from pipelines.report.conformance import Conformance, _declarations, read_conformance
 from pipelines.report.gather import gather
 from pipelines.report.write import write_report
 from pipelines.run_record import RunRecord, read_run_record
@@ -55,7 +54,7 @@ def test_every_language_stands_once(labelled: Workspace) -> None:
     table = _table(labelled)
     listed = [row.code for row in (*table.present, *table.absent) if row.code != "und"]
     assert sorted(listed) == sorted(codes())
-    assert all(row.sums.documents == 0 and row.sums.median_score is None for row in table.absent)
+    assert all(row.sums.documents == 0 for row in table.absent)
     counts = [row.sums.documents for row in table.present]
     assert counts == sorted(counts, reverse=True)
 
@@ -97,10 +96,3 @@ def test_page_has_the_section(labelled: Workspace, tmp_path: Path) -> None:
 def test_declared_languages(declared: str | None, label: str, has: bool, agrees: bool) -> None:
     found = _declarations(pa.array([declared], pa.string()), pa.array([label], pa.string()))
     assert [one.tolist() for one in found] == [[has], [agrees]]
-
-
-def test_median_is_of_the_middle_document() -> None:
-    histogram = [0] * 100
-    histogram[10], histogram[90] = 2, 3
-    assert _median(np.array(histogram)) == pytest.approx(0.905)
-    assert _median(np.zeros(100, np.int64)) is None

@@ -1,0 +1,88 @@
+"""Kernels that numba compiles at their first call: whether it will come to that, and how long.
+
+Compiling takes up to a minute, once for an installation, and says nothing of how fast an annotator
+is. So a command says beforehand that it takes a while, and the times of annotators are without it.
+Both only look at numba where something else has imported it.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.annotate.registry import AnnotatorSpec
+
+NOTE: Final = (
+    "note: the kernels of some annotators are compiled now, which takes up to a minute and is done "
+    "once for an installation"
+)
+
+
+class CompileClock:
+    """CPU seconds of this process in which numba compiled: a listener of its events.
+
+    The event `numba:compile` is that of real compiling; code that comes from the cache on disk has
+    none (numba's documentation, "Event API").
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._depth = 0
+        self._started = 0.0
+
+    def notify(self, event: Any) -> None:  # noqa: ANN401 - numba has no types
+        """Takes an event; a kernel that calls others compiles them within its own compiling."""
+        if event.is_start:
+            if self._depth == 0:
+                self._started = time.process_time()
+            self._depth += 1
+        elif event.is_end:
+            self._depth -= 1
+            if self._depth == 0:
+                self.seconds += time.process_time() - self._started
+
+
+@contextmanager
+def clocked() -> Iterator[CompileClock]:
+    """Measures compiling within the block.
+
+    An annotator that imports numba in its first call, and not with its module, is not measured.
+    """
+    clock = CompileClock()
+    with ExitStack() as stack:
+        if "numba" in sys.modules:
+            from numba.core.event import Listener, install_listener
+
+            Listener.register(CompileClock)
+            stack.enter_context(install_listener("numba:compile", clock))
+        yield clock
+
+
+def are_uncompiled(specs: Iterable[AnnotatorSpec]) -> bool:
+    """Whether the package of an annotator has kernels none of which was ever compiled here."""
+    if "numba" not in sys.modules:
+        return False
+    packages = {spec.target.partition(":")[0].rpartition(".")[0] for spec in specs}
+    folders = {package: _cache_folders(package) for package in packages}
+    return any(
+        found and not any(list(Path(one).glob("*.nbi")) for one in found)
+        for found in folders.values()
+    )
+
+
+def _cache_folders(package: str) -> set[str]:
+    """Where the compiled kernels of a package lie, or will."""
+    from numba.core.dispatcher import Dispatcher
+
+    own = [
+        one
+        for name, module in list(sys.modules.items())
+        if package and name.startswith(f"{package}.")
+        for one in vars(module).values()
+        if isinstance(one, Dispatcher) and one.__module__ == name
+    ]
+    # What is inlined is compiled into those who call it, and never by itself.
+    called = [one for one in own if not one.targetoptions.get("forceinline")]
+    return {str(one.stats.cache_path) for one in called if one.stats.cache_path}
