@@ -28,6 +28,8 @@ from annotators.text.words import Words, empty_words, split_words
 NUM_WINDOWS = 4
 WINDOW_BYTES = 1024
 
+_TEXTS_AT_ONCE = 4096  # whose terms are held at once
+
 _LINE_FEED, _SPACE = 10, 32
 
 Hashes = npt.NDArray[np.uint64]
@@ -120,6 +122,36 @@ def list_terms(texts: pa.LargeStringArray, settings: TermSettings) -> list[Hashe
         ValueError: The array is of another type or has nulls.
     """
     return [np.unique(found) for found in _terms_in_order(texts, settings)]
+
+
+def frequent_terms(
+    texts: pa.LargeStringArray, settings: TermSettings, *, min_texts: int, max_terms: int
+) -> tuple[Hashes, Ints]:
+    """Finds the terms that many texts have.
+
+    Args:
+        texts: large_string, no nulls.
+        settings: What counts as a term.
+        min_texts: A term of fewer texts is left out.
+        max_terms: Of the others the most frequent are kept, ties by hash.
+
+    Returns:
+        uint64[num_terms], sorted, and int64[num_terms]: how many texts have each.
+
+    Raises:
+        ValueError: The array is of another type or has nulls.
+    """
+    hashes, counts = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        found = list_terms(texts.slice(start, _TEXTS_AT_ONCE), settings)
+        new, new_counts = np.unique(np.concatenate(found), return_counts=True)
+        merged, where = np.unique(np.concatenate([hashes, new]), return_inverse=True)
+        total = np.bincount(where, np.concatenate([counts, new_counts]), len(merged))
+        hashes, counts = merged, total.astype(np.int64)
+    kept = np.flatnonzero(counts >= min_texts)
+    order = kept[np.argsort(-counts[kept], kind="stable")[:max_terms]]
+    order.sort()
+    return hashes[order], counts[order]
 
 
 def whole_terms(phrases: list[str]) -> list[tuple[int, int]]:

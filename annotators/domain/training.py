@@ -39,12 +39,11 @@ from annotators.domain.terms import (
     TermSettings,
     build_vocabulary,
     count_terms,
-    list_terms,
+    frequent_terms,
 )
 
 CARD: Final = "CARD.md"
 
-_PAGES_AT_ONCE: Final = 4096
 _SHARPNESSES: Final = np.geomspace(0.5, 20, 75)
 """What margins may be multiplied by; 5 % from one to the next."""
 _NEWTON_STEPS: Final = 20
@@ -313,25 +312,9 @@ def _weighed_terms(
     texts: pa.LargeStringArray, terms: TermSettings, settings: TaskSettings, idf_power: float
 ) -> tuple[Hashes, Weights, TermCounts]:
     """Terms that are kept, sorted, what each weighs, and how often each text has them."""
-    hashes, num_pages = _frequent_terms(texts, terms, settings)
+    hashes, num_pages = frequent_terms(
+        texts, terms, min_texts=settings.min_pages, max_terms=settings.max_terms
+    )
     # A term on every page weighs nothing by idf; a little keeps it from being lost.
     idf = np.asarray(np.log((1 + len(texts)) / num_pages) ** idf_power, np.float32)
     return hashes, idf, count_terms(texts, build_vocabulary(hashes), terms)
-
-
-def _frequent_terms(
-    texts: pa.LargeStringArray, terms: TermSettings, settings: TaskSettings
-) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """Terms that are kept, sorted, and how many pages have each."""
-    hashes, pages = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    for start in range(0, len(texts), _PAGES_AT_ONCE):
-        found = list_terms(texts.slice(start, _PAGES_AT_ONCE), terms)
-        new, new_pages = np.unique(np.concatenate(found), return_counts=True)
-        merged, where = np.unique(np.concatenate([hashes, new]), return_inverse=True)
-        total = np.bincount(where, np.concatenate([pages, new_pages]), len(merged))
-        hashes, pages = merged, total.astype(np.int64)
-    kept = np.flatnonzero(pages >= settings.min_pages)
-    # The most frequent first, ties by hash; then sorted by hash again.
-    order = kept[np.argsort(-pages[kept], kind="stable")[: settings.max_terms]]
-    order.sort()
-    return hashes[order], pages[order]

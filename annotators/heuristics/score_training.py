@@ -10,7 +10,7 @@ the median web page.
 
 The penalty is the largest whose cross-validated loss lies within one standard error of the least
 (Breiman et al. 1984): features that say nearly the same then share their weight. Human labels, as
-those of the DCLM paper, are for `score_evaluation` alone. `train_labelled` fits the same regression
+those of the DCLM paper, are for `score_evaluation` alone. `fit_labelled` fits the same regression
 to labels of your own.
 """
 
@@ -115,26 +115,19 @@ def train_default_score(data: Path, output: Path, *, seed: int = 1) -> TrainedSc
     return found
 
 
-def train_labelled(
-    texts: Sequence[str], labels: Labels, kin: Sequence[str]
+def fit_labelled(
+    features: Floats, labels: Labels, kin: Sequence[str]
 ) -> tuple[Coefficients, float]:
     """Fits the regression to labels.
 
     Args:
-        texts: English pages.
-        labels: int64[num_texts], 1 good or 0 bad.
+        features: Of English pages, float64[num_pages, num_features].
+        labels: int64[num_pages], 1 good or 0 bad.
         kin: Pages with the same one stand in the same fold.
 
     Returns:
         The coefficients, and the penalty that cross-validation chose.
     """
-    return fit_labelled(page_features(texts), labels, kin)
-
-
-def fit_labelled(
-    features: Floats, labels: Labels, kin: Sequence[str]
-) -> tuple[Coefficients, float]:
-    """As `train_labelled`, of features float64[num_pages, num_features]."""
     start = scaled(features)
     rows = _with_one(standardised(start, features)) * (2 * labels - 1)[:, None]
     _, groups = np.unique(np.array(kin), return_inverse=True)

@@ -28,7 +28,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from annotators.language.familiarity import (
     MAX_EVIDENCE,
@@ -75,8 +74,6 @@ _SHARED, _ALONE = 5, 3  # characters of the longest n-gram, by whether others us
 _WITHOUT_TABLE = frozenset({"Hans", "Hant", "Jpan"})
 _LEAST_SPREAD = 0.1  # of labels whose few sentences are all alike
 _DEFAULT_MEAN, _DEFAULT_SPREAD = 1.0, 1.0  # of labels without sentences: all is believed
-
-Keys = npt.NDArray[np.uint64]
 
 
 class FoldedSentence(NamedTuple):

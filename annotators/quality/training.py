@@ -28,7 +28,7 @@ from annotators.domain.terms import (
     TermSettings,
     build_vocabulary,
     count_terms,
-    list_terms,
+    frequent_terms,
 )
 from annotators.heuristics.score import Coefficients, apply
 from annotators.heuristics.score_training import fit_labelled, page_features, write_coefficients
@@ -57,7 +57,6 @@ NUM_FOLDS: Final = 5
 COEFFICIENTS_NAME: Final = "quality_score.json"
 
 _FILES: Final = (DESCRIPTION, WEIGHTS, COEFFICIENTS_NAME)
-_DOCUMENTS_AT_ONCE: Final = 4096
 _START_OF_SQUARES: Final = 1e-8
 _BIAS_RATE: Final = 0.02
 _LEAST_SPREAD: Final = 1e-9
@@ -337,7 +336,9 @@ def prepare(texts: Sequence[str], settings: TextSettings) -> Prepared:
     """Finds the terms of documents and what each counts in each."""
     arrays = pa.array(texts, pa.large_string())
     terms = TermSettings(settings.max_words, False)
-    hashes, num_documents = _frequent_terms(arrays, terms, settings)
+    hashes, num_documents = frequent_terms(
+        arrays, terms, min_texts=settings.min_documents, max_terms=settings.max_terms
+    )
     idf: Weights = np.log(len(texts) / num_documents).astype(np.float32)
     rows = count_terms(arrays, build_vocabulary(hashes), terms)
     return Prepared(hashes, idf, rows, term_values(rows, idf))
@@ -382,24 +383,6 @@ def _fit_weights(
     documents = prepare(texts, settings)
     weights, bias = fit(documents, labels, settings, seed, logistic=kind == "quality")
     return TextWeights(documents.hashes, documents.idf, weights, bias)
-
-
-def _frequent_terms(
-    texts: pa.LargeStringArray, terms: TermSettings, settings: TextSettings
-) -> tuple[Hashes, Ints]:
-    """Terms that are kept, sorted, and how many documents have each."""
-    hashes, documents = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    for start in range(0, len(texts), _DOCUMENTS_AT_ONCE):
-        found = list_terms(texts.slice(start, _DOCUMENTS_AT_ONCE), terms)
-        new, counts = np.unique(np.concatenate(found), return_counts=True)
-        merged, where = np.unique(np.concatenate([hashes, new]), return_inverse=True)
-        total = np.bincount(where, np.concatenate([documents, counts]), len(merged))
-        hashes, documents = merged, total.astype(np.int64)
-    kept = np.flatnonzero(documents >= settings.min_documents)
-    # The most frequent first, ties by hash; then sorted by hash again.
-    order = kept[np.argsort(-documents[kept], kind="stable")[: settings.max_terms]]
-    order.sort()
-    return hashes[order], documents[order]
 
 
 @kernel
