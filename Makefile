@@ -14,7 +14,8 @@ $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m pipelines.annotate.warm
+	$(BIN)/python -m pipelines.annotate.warm & \
+	  $(BIN)/python -m pipelines.extract.warm && wait $$!
 	@touch $(READY)
 
 setup: $(READY)

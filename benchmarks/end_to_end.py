@@ -259,7 +259,7 @@ def compare_html(bench: Bench, num_records: int, engines: list[str], table: Tabl
     pages = read_pages(bench.data)
     write_pages(pages, num_records, bench.work / "html", bench.processes)
     write_pages(pages, FEW["html"], bench.work / "html-few", bench.processes)
-    articles = {s.engine: s.f1 for s in evaluate_html(bench.data, engines) if s.pages_of == "aeb"}
+    articles = {one.engine: one.f1 for one in evaluate_html(bench.data, engines).scores}
     peers: dict[bool, tuple[Timing, float, int]] = {}
     for engine in engines:
         ours_name, fast = f"tokenmill-{engine}", IS_FAST[engine]

@@ -16,6 +16,8 @@ import typer
 COMMANDS: Final = {
     "demo": ("demo", "Take the pages in examples/ to token shards, here and now."),
     "run": ("run", "Take a corpus to token shards, or on from where it was."),
+    "crawl": ("crawl", "Fetch web pages, politely, into WARC files."),
+    "extract": ("extract", "Extract the texts of archives, pages, PDFs and documents."),
     "annotate": ("annotate", "Label the language, quality, topic and more of plain files."),
     "judge": ("judge", "Label a sample by a chat model, to train annotators from it."),
     "deduplicate": ("deduplicate", "Label the duplicates among plain files."),
@@ -30,6 +32,7 @@ COMMANDS: Final = {
     "audit": ("audit", "Check that every record and every file is accounted for."),
     "trace": ("tracing", "Follow a document to its tokens, or a token back."),
     "status": ("status", "Show how far each job of a workspace is."),
+    "forget": ("forget", "Take addresses or hosts down, for good."),
     "prune": ("prune", "Remove what no plan pins and no ledger names."),
     "train": ("train", "Train a model that tokenmill ships, or your own."),
     "evaluate": ("evaluate", "Measure quality on data that was not trained on."),

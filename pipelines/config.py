@@ -5,7 +5,7 @@ flags of the command line and never change a result.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -18,16 +18,17 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from mixtures.errors import MixtureError, listed, nearest
 from mixtures.strict_yaml import read_yaml
+from pipelines.complaints import complaints
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)i?[bB]?")
 _YAML: Final = (".yaml", ".yml")
 _TOKENIZER_FILES: Final = (".json", ".tiktoken")
 _HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?", re.ASCII)
+_OBJECT: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -71,10 +72,31 @@ def _parse_seconds(value: object) -> object:
     return float(match[1]) * {"ms": 0.001, "s": 1.0, "min": 60.0}[match[2]]
 
 
+def _parse_share(value: object) -> object:
+    """A share from `10%` or a plain number."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())
+    if not match:
+        raise ValueError("a share is a number from 0 to 1, or such as 10%")
+    return float(match[1]) / 100
+
+
+def _check_ocr_name(name: str) -> str:
+    if name not in ("rapidocr", "none") and not _OBJECT.fullmatch(name):
+        raise ValueError(
+            "OCR is done by rapidocr, none, or module:object, which names an OcrEngine (see "
+            "pipelines/extract/pdf/ocr.py)"
+        )
+    return name
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
+OcrName = Annotated[str, AfterValidator(_check_ocr_name)]
 Bytes = Annotated[int, BeforeValidator(_parse_size), Field(gt=0)]
 Tokens = Annotated[int, BeforeValidator(_parse_count), Field(gt=0)]
 Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(ge=0)]
+Share = Annotated[float, BeforeValidator(_parse_share), Field(ge=0, le=1)]
 Level = Literal["bytes", "text", "url", "near", "boilerplate", "repeats"]
 
 
@@ -91,18 +113,38 @@ class CrawlConfig(_Settings):
     """E-mail or URL of whoever crawls; stands in the user agent, so that a site can complain."""
     hosts: tuple[str, ...] = ()
     """Hosts that may be fetched, `*.example.org` for all below one; default: those of the seeds."""
+    include: tuple[str, ...] = ()
+    """Only pages whose address without its scheme matches one of these globs, such as
+    `example.org/docs/**`; `*` stays within a path segment, `**` does not."""
+    exclude: tuple[str, ...] = ()
+    """No page whose address without its scheme matches one of these globs."""
+    languages: tuple[str, ...] = ()
+    """BCP 47 tags (`de`, `pt-BR`) or codes of the 119 languages (`deu_Latn`): pages that declare
+    another language are not kept, and links that announce another one are not followed."""
+    block_lists: tuple[str, ...] = ()
+    """Files of hosts, URLs or `||domain^` filters that are never asked for, relative to
+    corpus.yaml; they may change while a crawl goes on."""
+    obey_ai_policy: bool = True
+    """Whether what sites say against the training of models is obeyed: noai, ai.txt,
+    tdm-reservation, Content-Signal, Content-Usage."""
     allow_private: tuple[str, ...] = ()
     """Hosts, by name, that may have a private or loopback address; all others are refused."""
     sitemaps: bool = True
     """Whether sitemaps that robots.txt names are followed."""
     delay: Seconds = 1.0
-    """Pause between two requests to a host; a longer crawl-delay of its robots.txt is kept."""
+    """Least pause between two requests to a host; a longer crawl-delay of its robots.txt is kept,
+    and a busy host gets longer pauses for a while."""
     timeout: Seconds = 30.0
     """Longest time of one request, its body included."""
     retries: int = Field(default=2, ge=0, le=10)
     """Further tries after a lost connection, a time-out, or the status 429, 500, 502, 503, 504."""
     max_pages: int = Field(default=10_000, ge=1)
     """Most addresses that this source fetches; those left over are counted."""
+    max_pages_per_host: int = Field(default=5_000, ge=1)
+    """Likewise of one host."""
+    passes: int = Field(default=1, ge=1)
+    """How often pages are visited. Raise it when a crawl is over, and it goes on with a re-crawl
+    that fetches only what has changed."""
     max_depth: int = Field(default=16, ge=0)
     """Links followed from a seed; addresses in sitemaps count as seeds."""
     max_redirects: int = Field(default=5, ge=0)
@@ -127,11 +169,18 @@ class SourceConfig(_Settings):
 
     name: Name
     path: str | None = None
-    """File, folder or glob, local (relative to corpus.yaml) or an fsspec URL."""
+    """File, folder or glob, local (relative to corpus.yaml) or an fsspec URL; or a list of paths
+    below `base`, as Common Crawl publishes them: `warc.paths.gz`, `wet.paths`."""
+    base: str | None = None
+    """Where the paths of such a list lie: a folder (relative to corpus.yaml) or an fsspec URL, such
+    as `s3://commoncrawl/`; default: `https://data.commoncrawl.org/`."""
     crawl: CrawlConfig | None = None
     """In place of a path: web pages that are fetched now."""
-    format: Literal["html", "text", "pdf", "warc", "wet", "jsonl", "parquet"] | None = None
-    """How to read the files; by default told from each file's first bytes and its ending."""
+    format: (
+        Literal["html", "text", "pdf", "image", "office", "warc", "wet", "jsonl", "parquet"] | None
+    ) = None
+    """How to read the files; by default told from each file's first bytes and its ending. image:
+    PNG, JPEG, TIFF, WebP; office: EPUB, DOCX, ODT, PPTX, XPS."""
     include: tuple[str, ...] = ()
     """Only files whose path below the root matches one of these globs."""
     exclude: tuple[str, ...] = ()
@@ -149,27 +198,42 @@ class SourceConfig(_Settings):
     def _has_one_origin(self) -> Self:
         if (self.path is None) == (self.crawl is None):
             raise ValueError("a source has either `path` or `crawl`")
+        if self.base is not None and not is_path_list(self.path or ""):
+            raise ValueError(
+                "`base` is where the paths of a list lie, and `path` names none; give a file that "
+                "ends in .paths or .paths.gz, or leave `base` out"
+            )
         return self
 
 
 class PdfConfig(_Settings):
     """How PDF-like files become text, page by page."""
 
-    engine: Literal["pdf-inspector", "pymupdf"] = "pdf-inspector"
+    engine: Literal["pdfium", "pymupdf"] = "pdfium"
     """Reads text layers. pymupdf is AGPL-3.0: `pip install 'tokenmill[pymupdf]'` brings it."""
-    ocr: Literal["rapidocr", "none"] = "rapidocr"
-    """Reads pages without a usable text layer; with none they are rejected."""
+    ocr: OcrName = "rapidocr"
+    """Reads pages without a usable text layer; with none they are rejected. `module:object` is any
+    other engine: an OcrEngine, or a class or function that makes one."""
     max_pages: int = Field(default=2000, ge=1)
     """Pages of a file beyond this are rejected."""
     max_ocr_pages: int = Field(default=100, ge=0)
     """Pages of a file that are read by OCR, at seconds a page; those beyond are rejected."""
+    ocr_threshold: float = Field(default=0.35, ge=0, le=1)
+    """Score of a page (how probable it is that OCR reads it better than its text layer) from which
+    it is looked at as a picture."""
+    ocr_budget: Share | None = None
+    """Most pages of a part that go to OCR, such as `10%`: those with the highest scores. Pages
+    without a text layer that it does not reach are rejected. Inputs are read twice for it."""
 
 
 class ExtractConfig(_Settings):
     """How records become text."""
 
-    html_engine: Literal["trafilatura", "trafilatura-fast", "resiliparse"] = "trafilatura-fast"
-    """trafilatura (careful), its fast mode, or resiliparse (fastest)."""
+    html_engine: Literal["auto", "fast", "trafilatura", "trafilatura-fast", "resiliparse"] = "auto"
+    """auto (tokenmill's own kernels, and trafilatura where their choice is doubtful), fast (the
+    kernels alone), trafilatura (careful), its fast mode, or resiliparse."""
+    outlinks: Literal["main", "none"] = "main"
+    """Which links of a page are kept in `meta`: those of its main text, or none."""
     pdf: PdfConfig = PdfConfig()
     """PDF files, from folders, crawls and archives."""
     max_record_bytes: Bytes = 64 << 20
@@ -332,13 +396,9 @@ def load_corpus(path: Path) -> CorpusConfig:
     try:
         config = CorpusConfig.model_validate(written)
     except ValidationError as error:
-        complaints = [f"{path}: {_complaint(one)}" for one in _causes(error.errors())]
-        raise ConfigError("\n".join(complaints)) from error
+        raise ConfigError(complaints(error, _MODELS, CorpusConfig, f"{path}: ")) from error
     base = path.resolve().parent
-    sources = tuple(
-        s if s.path is None else s.model_copy(update={"path": _resolve(base, s.path)})
-        for s in config.sources
-    )
+    sources = tuple(_resolve_source(base, source) for source in config.sources)
     benchmarks = tuple(
         b.model_copy(update={"path": _resolve(base, b.path)}) for b in config.benchmarks
     )
@@ -355,6 +415,34 @@ def load_corpus(path: Path) -> CorpusConfig:
             "benchmarks": benchmarks,
         }
     )
+
+
+def is_path_list(path: str) -> bool:
+    """Whether a path names a list of paths, by its ending."""
+    return path.endswith((".paths", ".paths.gz"))
+
+
+def _resolve_source(base: Path, source: SourceConfig) -> SourceConfig:
+    if source.crawl is not None:
+        lists = tuple(_resolve(base, path) for path in source.crawl.block_lists)
+        crawl = source.crawl.model_copy(update={"block_lists": lists})
+        return source.model_copy(update={"crawl": crawl})
+    places = {"path": _resolve(base, source.path or "")}
+    if source.base is not None:
+        places["base"] = _resolve(base, source.base)
+    return source.model_copy(update=places)
+
+
+def read_section(place: Sequence[str], written: Mapping[str, Any]) -> BaseModel:
+    """One mapping of corpus.yaml, such as `("extract",)`, checked as it is there.
+
+    Raises:
+        ConfigError: It holds a mistake.
+    """
+    try:
+        return _MODELS[tuple(place)].model_validate(written)
+    except ValidationError as error:
+        raise ConfigError(complaints(error, _MODELS, CorpusConfig, place=place)) from error
 
 
 def _resolve_tokenizer(base: Path, written: str) -> str:
@@ -381,59 +469,3 @@ _MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
     ("launch",): LaunchConfig,
 }
 """Place of a mapping in corpus.yaml -> what it is read as."""
-
-
-_BOUNDS: Final = {
-    "greater_than": ("gt", "numbers above {}"),
-    "greater_than_equal": ("ge", "numbers of at least {}"),
-    "less_than": ("lt", "numbers below {}"),
-    "less_than_equal": ("le", "numbers of at most {}"),
-}
-"""Type of an error -> name of its bound, and what it allows."""
-
-
-def _causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Without what only follows from another: a list is "too short" when an item is refused."""
-    places = [error["loc"] for error in errors]
-    return [
-        error
-        for error in errors
-        if error["type"] != "too_short"
-        or not any(
-            len(p) > len(error["loc"]) and p[: len(error["loc"])] == error["loc"] for p in places
-        )
-    ]
-
-
-def _complaint(error: ErrorDetails) -> str:
-    """Key, what was found, what is allowed, what to do."""
-    loc = error["loc"]
-    path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in loc).lstrip(".")
-    place = tuple(key for key in loc[:-1] if isinstance(key, str))
-    model = _MODELS.get(place, CorpusConfig)
-    if not loc and error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    if error["type"] == "extra_forbidden":
-        known = list(model.model_fields)
-        return (
-            f"{path}: unknown key {loc[-1]!r}; {nearest(str(loc[-1]), known)}allowed: "
-            f"{listed(known)}; rename or remove it"
-        )
-    if error["type"] == "missing":
-        return f"{path}: missing; add this key"
-    return f"{path or 'sources'}: found {error['input']!r}; {allowed_of(error)}; change this value"
-
-
-def allowed_of(error: ErrorDetails) -> str:
-    """What is allowed in place of a refused value, in words that end an error text."""
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "value_error":
-        return f"allowed: {context['error']}"
-    if kind == "literal_error":
-        expected = str(context["expected"])
-        near = nearest(str(error["input"]), re.findall(r"'([^']*)'", expected))
-        return f"{near}allowed: {expected}"
-    if kind in _BOUNDS:
-        name, words = _BOUNDS[kind]
-        return f"allowed: {words.format(context[name])}"
-    return "allowed: " + error["msg"].replace("valid tuple", "list")

@@ -35,6 +35,8 @@ from pipelines.run_record import RunRecord, read_run_record, write_run_record
 from pipelines.shards.job import ShardsJob
 from pipelines.shards.writing import ShardSettings, write_shards
 from pipelines.stages import RunOptions, Stages
+from pipelines.takedown.job import JOB as TAKEDOWN
+from pipelines.takedown.job import takedown_job
 from pipelines.validation.items import make_items
 from pipelines.validation.job import ValidationJob, what_was_held_out
 from pipelines.validation.plan import LABELS as HELD_OUT
@@ -112,6 +114,7 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
     )
     result.labels |= _repeats(stages, config, result, keys)
     result.validation = _validation(stages, config, result, keys)
+    result.labels |= _takedown(stages, result, keys)
     pins = _pin(result)
     for mixture in mixtures:
         try:
@@ -212,6 +215,18 @@ def _validation(
     if pending:
         stages.progress.say(what_was_held_out(stages.workspace, labels))
     return labels
+
+
+def _takedown(stages: Stages, result: RunResult, keys: list[PartKey]) -> dict[str, Generation]:
+    """Labels documents of addresses that were taken down, where there are any."""
+    documents = {name: generation.name for name, generation in result.extract.items()}
+    job = takedown_job(stages.workspace, documents)
+    if job is None:
+        return {}
+    jobs = dict.fromkeys(result.sources, job)
+    pending = pending_keys(stages.workspace, jobs, keys)
+    stages.map("Label what was taken down", {TAKEDOWN: "documents"}, [jobs], pending)
+    return {TAKEDOWN: job.generation}
 
 
 def _plan(stages: Stages, config: CorpusConfig, mixture: Mixture, pins: Pins) -> Plan:

@@ -4,6 +4,7 @@ Their input is Parquet and JSONL; their output folder is a workspace with the sa
 would write, less mixtures and shards. An input is a file, a folder or a glob; files below one root
 folder are one source, so that `in/a.jsonl`, `in/*.jsonl` and `in` give a document the same id. What
 earlier calls gave to the folder stays in it: a further call adds its files, and labels all.
+(`crawl` and `extract` are in `standalone_extract`.)
 """
 
 import json
@@ -120,7 +121,7 @@ def find_inputs(inputs: Sequence[str], text_column: str) -> list[Root]:
     files: dict[str, dict[str, Listed]] = {}
     skipped: dict[str, set[str]] = {}
     for word in sorted(set(inputs)):
-        name, path = _named(word)
+        name, path = named(word)
         source = SourceConfig(name=name or "input", path=path, text_column=text_column)
         listed = list_source(source, PART_BYTES)
         root = listed[0].url[: len(listed[0].url) - len(listed[0].file)].rstrip("/")
@@ -131,7 +132,7 @@ def find_inputs(inputs: Sequence[str], text_column: str) -> list[Root]:
                 f"--input {word}: found {_formats(listed)}; allowed are JSONL, also packed (.gz, "
                 ".zst), and Parquet with a text column; `tokenmill run` reads other formats"
             )
-        given = names.setdefault(root, name or _name_of(root))
+        given = names.setdefault(root, name or name_of(root))
         if name and name != given:
             raise ValueError(f"--input: {root} is called {given!r} and {name!r}; give one name")
         files.setdefault(root, {}).update(own)
@@ -143,13 +144,13 @@ def find_inputs(inputs: Sequence[str], text_column: str) -> list[Root]:
     ]
 
 
-def _named(word: str) -> tuple[str, str]:
+def named(word: str) -> tuple[str, str]:
     """(name or nothing, path) of an input."""
     match = _NAMED.fullmatch(word)
     return (match[1], match[2]) if match and not Path(word).exists() else ("", word)
 
 
-def _name_of(root: str) -> str:
+def name_of(root: str) -> str:
     """A name for the folder: what its own name has of the characters that names may have."""
     word = root.rstrip("/").rpartition("/")[2].lower()
     return _NOT_IN_NAMES.sub("-", word).strip("-._") or "input"
@@ -392,7 +393,7 @@ def keep_record(
         for source, generations in texts.annotate.items()
     }
     record = RunRecord(
-        corpus=_name_of(workspace.url),
+        corpus=name_of(workspace.url),
         sources=texts.sources,
         extract=extract,
         annotate=sets,

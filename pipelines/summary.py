@@ -13,6 +13,7 @@ from mixtures.spec import REDACTABLE
 from pipelines.deduplicate.found import duplicates_found
 from pipelines.driver import RunResult
 from pipelines.mix.judge import VALIDATION
+from pipelines.report.origins import count_left
 from pipelines.workspace.ledger import Entry
 
 _LANGUAGES_SHOWN = 12
@@ -68,29 +69,14 @@ def _print_crawl(console: Console, result: RunResult) -> None:
         table.add_row(source, *numbers, _reasons(reasons))
     if table.row_count:
         _show(console, "What was fetched", table)
-    for source in result.record.crawl:
-        left = _left_over(result, source)
+    for source, generation in result.record.crawl.items():
+        left = count_left(result.workspace, {source: generation})
         if left:
             console.print(
                 f"note: {left:,} more addresses of {source} are known and were not asked for: "
-                "max_pages is reached\n",
+                "max_pages or max_pages_per_host is reached\n",
                 highlight=False,
             )
-
-
-def _left_over(result: RunResult, source: str) -> int:
-    """Addresses that a crawl knew and did not ask for."""
-    assert result.record is not None
-    ledger, crawl = result.workspace.ledger, result.record.crawl[source]
-    frontiers = [
-        name
-        for name in ledger.generations()
-        if name.startswith("crawl.frontier@")
-        and ledger.payload(name)["crawl"] == ledger.full(crawl)
-    ]
-    rounds = [entry for name in frontiers for entry in ledger.entries(name, source)]
-    over = sum(entry.counts["over_max_pages"] for entry in rounds)
-    return over + (rounds[-1].counts["waiting"] if rounds else 0)
 
 
 def _print_input(console: Console, result: RunResult) -> None:

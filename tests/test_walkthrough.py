@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WALKED = ("tutorial", "corpus", "duplicates", "mixture", "shards", "annotator")
+WALKED = ("tutorial", "corpus", "extract", "duplicates", "mixture", "shards", "annotator")
 BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

@@ -31,6 +31,7 @@ def audit_command(
     from pipelines.repeats import check as repeats
     from pipelines.run_record import record_faults
     from pipelines.shards.check import shard_faults
+    from pipelines.takedown.job import takedown_faults
     from pipelines.validation.check import validation_faults
     from pipelines.workspace.audit import audit
     from pipelines.workspace.workspace import Workspace
@@ -49,6 +50,7 @@ def audit_command(
             "histogram": histogram_faults,
             "preview": preview_faults,
             "validation": validation_faults,
+            "takedown": takedown_faults,
             "shards": shard_faults,
         },
         across_parts=[exact.cluster_faults, near.cluster_faults, repeats.repeat_faults],

@@ -126,7 +126,8 @@ def _asked(
     """
     from pydantic import ValidationError
 
-    from pipelines.config import DuplicatesConfig, allowed_of
+    from pipelines.complaints import allowed_of
+    from pipelines.config import DuplicatesConfig
 
     words = tuple(word.strip() for word in levels if word.strip())
     try:

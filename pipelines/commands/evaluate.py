@@ -193,29 +193,17 @@ def evaluate_pii_command(
 def evaluate_html_command(
     data: Annotated[Path | None, typer.Option(help=_HTML)] = None,
     engines: Annotated[
-        str, typer.Option(help="Engines side by side, separated by commas.")
-    ] = "trafilatura,trafilatura-fast,resiliparse",
+        str, typer.Option(help="Engines side by side, separated by commas; peers as themselves.")
+    ] = "auto,fast,trafilatura,trafilatura-fast,resiliparse",
     sample: Annotated[
         int | None, typer.Option(min=1, help="At most so many pages of each set.")
     ] = None,
 ) -> None:
-    """Measure how well and how fast the engines find the main text of pages."""
-    from pipelines.extract.evaluation import evaluate_html
+    """Measure how well and how fast engines find the text and the structure of pages."""
+    from pipelines.extract.evaluation import evaluate_html, render_html
 
-    scores = evaluate_html(
-        _given(data, _HTML), [name.strip() for name in engines.split(",")], sample
-    )
-    typer.echo(
-        f"{'pages of':<14}{'engine':<20}{'pages':>6}{'rejects':>9}{'precision':>11}{'recall':>8}"
-        f"{'F1':>8}{'accuracy':>10}{'pages/s':>9}"
-    )
-    for one in scores:
-        accuracy = "-" if one.accuracy is None else f"{one.accuracy:.4f}"
-        typer.echo(
-            f"{one.pages_of:<14}{one.engine:<20}{one.num_pages:>6}{one.num_rejects:>9}"
-            f"{one.precision:>11.4f}{one.recall:>8.4f}{one.f1:>8.4f}{accuracy:>10}"
-            f"{one.pages_per_s:>9.1f}"
-        )
+    names = [name.strip() for name in engines.split(",")]
+    typer.echo(render_html(evaluate_html(_given(data, _HTML), names, sample)))
 
 
 @app.command("documents")
@@ -223,16 +211,20 @@ def evaluate_documents_command(
     data: Annotated[Path | None, typer.Option(help=_DOCUMENTS)] = None,
     engines: Annotated[
         str, typer.Option(help="Engines side by side, separated by commas.")
-    ] = "pdf-inspector",
+    ] = "pdfium",
     sample: Annotated[
         int | None, typer.Option(min=1, help="At most so many pages of each set.")
     ] = None,
+    ocr: Annotated[
+        bool, typer.Option("--ocr/--no-ocr", help="Also read pages by OCR, which takes minutes.")
+    ] = True,
 ) -> None:
     """Measure text layers against facts about pages, and OCR against transcriptions."""
     from pipelines.extract.documents_evaluation import evaluate_documents, render_documents
 
     names = [name.strip() for name in engines.split(",")]
-    typer.echo(render_documents(evaluate_documents(_given(data, _DOCUMENTS), names, sample)))
+    measured = evaluate_documents(_given(data, _DOCUMENTS), names, sample, ocr=ocr)
+    typer.echo(render_documents(measured))
 
 
 @app.command("near-duplicates")

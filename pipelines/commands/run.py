@@ -52,12 +52,12 @@ def run(
         workspace=workspace or f"work/{config.name}",
         tokens=tokens,
         processes=processes,
-        connect=_connections(connect or []),
+        connect=connections(connect or []),
         beam_args=tuple(context.args),
     )
 
 
-def _connections(given: Sequence[str]) -> dict[str, str]:
+def connections(given: Sequence[str]) -> dict[str, str]:
     """Host -> address:port.
 
     Raises:

@@ -22,6 +22,7 @@ _BY_PARTS: Final = (
     "deduplicate",
     "boilerplate",
     "repeats",
+    "takedown",
     "tally",
     "preview",
 )

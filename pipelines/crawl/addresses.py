@@ -6,7 +6,8 @@ host of a part, the addresses are checked, and it is those very addresses that a
 that a second answer of the name server (DNS rebinding) changes nothing.
 
 Refused are all but globally reachable unicast addresses (IANA special-purpose registries, RFC 6890,
-as the standard library's `ipaddress` has them). IPv6 addresses that carry an IPv4 address are
+as the standard library's `ipaddress` has them, and a few that it lacks in some versions or that
+only look public). IPv6 addresses that carry an IPv4 address are
 judged by that one: mapped (RFC 4291 2.5.5.2), compatible (2.5.5.1), 6to4 (RFC 3056), NAT64
 (RFC 6052).
 """
@@ -14,6 +15,8 @@ judged by that one: mapped (RFC 4291 2.5.5.2), compatible (2.5.5.1), 6to4 (RFC 3
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import Executor
+from functools import partial
 from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -22,6 +25,19 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+_REFUSED: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",  # IETF protocol assignments (RFC 6890); Oracle Cloud's metadata
+            "192.88.99.0/24",  # relays of 6to4, deprecated (RFC 7526)
+            "168.63.129.16/32",  # Azure's platform, reached from its virtual machines alone
+            "64:ff9b:1::/48",  # local NAT64 (RFC 8215)
+            "3fff::/20",  # documentation (RFC 9637)
+            "5f00::/16",  # segment routing (RFC 9602)
+        ),
+    )
+)
 
 
 class PrivateAddress(Exception):
@@ -48,6 +64,8 @@ def is_public(address: Address) -> bool:
             return is_public(carried)
         if address.is_site_local:
             return False
+    if any(address in network for network in _REFUSED):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
@@ -84,11 +102,20 @@ class CheckedResolver(AbstractResolver):
     Args:
         allow_private: The host may have a private address.
         endpoint: (address, port) that stands for the host whatever the name servers say.
+        threads: Where the system's resolver is waited for. The event loop's own few threads would
+            be used up by a handful of names that nobody answers for.
     """
 
-    def __init__(self, *, allow_private: bool, endpoint: tuple[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        endpoint: tuple[str, int] | None = None,
+        threads: Executor | None = None,
+    ) -> None:
         self._allow_private = allow_private
         self._endpoint = endpoint
+        self._threads = threads
         self._addresses: list[str] | None = None
 
     async def resolve(
@@ -123,7 +150,8 @@ class CheckedResolver(AbstractResolver):
             found = [self._endpoint[0]]
         else:
             loop = asyncio.get_running_loop()
-            infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            infos = await loop.run_in_executor(self._threads, look_up)
             found = list(dict.fromkeys(str(info[4][0]) for info in infos))
         kept = [text for text in found if self.may_connect(text)]
         if not kept:

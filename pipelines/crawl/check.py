@@ -7,14 +7,16 @@ place in it, each as often. Every page that was fetched has one; robots.txt and 
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 from fastwarc.warc import ArchiveIterator
 
+from pipelines.crawl.fetches import is_gone
 from pipelines.crawl.schema import (
     FETCHED,
     NOT_FETCHED,
+    OVER_HOST_PAGES,
     OVER_MAX_PAGES,
     PAGE,
     PLANNED,
@@ -35,7 +37,8 @@ def check_crawl(workspace: Workspace, entry: Entry) -> Iterator[str]:
     if entry.job == "crawl.frontier":
         yield from _frontier_faults(workspace, entry)
         return
-    names = ["kind", "outcome", "reason", "final_url", "digest", "offset"]
+    names = ["kind", "outcome", "reason", "status", "final_url", "digest", "offset"]
+    names += ["revisit", "held"]
     rows = read_table(workspace.storage, entry.file("fetches"), names).to_pylist()
     pages = Counter(row["outcome"] for row in rows if row["kind"] == PAGE)
     found = {
@@ -43,6 +46,8 @@ def check_crawl(workspace: Workspace, entry: Entry) -> Iterator[str]:
         "asked": pages.total(),
         "fetched": pages[FETCHED],
         "not_fetched": pages[NOT_FETCHED],
+        "revisits": sum(row["kind"] == PAGE and row["revisit"] is not None for row in rows),
+        "gone": sum(map(is_gone, rows)),
     }
     yield from _differences(entry, found, entry.file("fetches").path)
     if any((row["outcome"] == FETCHED) != (row["digest"] is not None) for row in rows):
@@ -57,33 +62,40 @@ def check_crawl(workspace: Workspace, entry: Entry) -> Iterator[str]:
     yield from _archive_faults(workspace, entry, rows)
 
 
-def _is_kept_page(row: dict[str, object]) -> bool:
-    return row["kind"] == PAGE and row["outcome"] == FETCHED
+def _is_kept_page(row: dict[str, Any]) -> bool:
+    return bool(row["kind"] == PAGE and row["outcome"] == FETCHED)
 
 
 def _archive_faults(
-    workspace: Workspace, entry: Entry, rows: list[dict[str, object]]
+    workspace: Workspace, entry: Entry, rows: list[dict[str, Any]]
 ) -> Iterator[str]:
     path = entry.file("warc").path
-    expected = Counter(
-        (row["final_url"], row["digest"]) for row in rows if row["offset"] is not None
-    )
+    archived = [row for row in rows if row["offset"] is not None]
+    expected = Counter((row["final_url"], _revisited(row) or row["digest"]) for row in archived)
     with workspace.storage.open(path) as file:
         kinds, responses, faults = _read_archive(file)
     yield from (f"{path}: {fault}" for fault in faults)
     yield from _differences(entry, {"records": sum(kinds.values())}, path)
-    if kinds["response"] != kinds["request"]:
-        yield f"{path}: not one request for each response"
+    if kinds["response"] + kinds["revisit"] != kinds["request"]:
+        yield f"{path}: not one request for each response or revisit"
     for (url, _), number in sorted((expected - responses).items(), key=repr):
         yield f"{path}: {number} of {url} were fetched and are not in the archive as they were"
     for (url, _), number in sorted((responses - expected).items(), key=repr):
         yield f"{path}: {number} of {url} are in the archive and no fetch speaks of them"
 
 
+def _revisited(row: dict[str, Any]) -> object:
+    """What a revisit refers to, or None where the payload itself is archived."""
+    return row["held"]["record_id"] if row["revisit"] is not None else None
+
+
 def _read_archive(
     file: IO[bytes],
 ) -> tuple[Counter[str], Counter[tuple[object, object]], list[str]]:
-    """Records by kind, responses by (address, payload digest), and what is broken."""
+    """Records by kind, what they are, and what is broken.
+
+    A response is (address, payload digest), a revisit (address, id of the record it refers to).
+    """
     kinds: Counter[str] = Counter()
     responses: Counter[tuple[object, object]] = Counter()
     faults = []
@@ -93,7 +105,9 @@ def _read_archive(
         url = record.headers.get("WARC-Target-URI")
         if not record.verify_block_digest():
             faults.append(f"the {kind} of {url} has another digest than it says")
-        if kind == "response":
+        if kind == "revisit":
+            responses[url, record.headers.get("WARC-Refers-To")] += 1
+        elif kind == "response":
             try:
                 response = parse_response(record.reader.read())
                 payload = decode_body(response, max_bytes=_NO_LIMIT)
@@ -108,7 +122,7 @@ def _frontier_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
     ref = entry.file("frontier")
     table = read_table(workspace.storage, ref, ["state", "part"])
     states = Counter(table.column("state").to_pylist())
-    names = (PLANNED, WAITING, OVER_MAX_PAGES, REACHED)
+    names = (PLANNED, WAITING, OVER_HOST_PAGES, OVER_MAX_PAGES, REACHED)
     found = {name: states[name] for name in names}
     yield from _differences(entry, found, ref.path)
     if states.total() != sum(found.values()):

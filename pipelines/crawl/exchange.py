@@ -23,7 +23,9 @@ from pipelines.crawl.addresses import PrivateAddress
 
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 KEPT_STATUS: Final = (200, 203)
+NOT_MODIFIED_STATUS: Final = 304
 RETRIED_STATUS: Final = (429, 500, 502, 503, 504)
+BUSY_STATUS: Final = (429, 503)
 # Longer than browsers allow, for policies of many kilobytes are common; larger is `huge_header`.
 MAX_FIELD_BYTES: Final = 64 << 10
 MAX_FIELDS: Final = 256
@@ -57,7 +59,7 @@ class NotFetched(Exception):
     ) -> None:
         super().__init__(message or reason)
         self.reason = reason
-        self.message = message[:_MAX_MESSAGE]
+        self.message = " ".join(message.split())[:_MAX_MESSAGE]  # aiohttp's have several lines
         self.status = status
         self.is_passing = is_passing
         self.retry_after_s = retry_after_s
@@ -74,6 +76,9 @@ class Limits:
     """Whether a Content-Type is wanted; by default all are."""
     may_cut: bool = False
     """A longer body is cut at `max_bytes`, not refused."""
+    conditions: tuple[tuple[str, str], ...] = ()
+    """Request fields that ask whether anything has changed (RFC 9110 13.1); then 304 is an
+    answer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,7 +134,10 @@ async def exchange(
     date, started = datetime.now(UTC), time.monotonic()
     try:
         async with asyncio.timeout(timeout_s):
-            async with session.get(URL(url, encoded=True), allow_redirects=False) as response:
+            asked = session.get(
+                URL(url, encoded=True), allow_redirects=False, headers=dict(limits.conditions)
+            )
+            async with asked as response:
                 made = await _read(response, url, limits, date, connected_to)
         made.seconds = time.monotonic() - started
         return made
@@ -205,6 +213,8 @@ async def _read(
 
 
 def _check_head(made: Exchange, limits: Limits) -> None:
+    if made.status == NOT_MODIFIED_STATUS and limits.conditions:
+        return
     if made.status not in KEPT_STATUS:
         raise NotFetched(
             f"http_status_{made.status}",
@@ -255,7 +265,8 @@ def _head(response: aiohttp.ClientResponse, num_bytes: int) -> bytes:
             name = _HIDDEN + name
         has_length = has_length or name.lower() == b"content-length"
         lines.append(name + b": " + value)
-    if not has_length:
+    # The length that 304 gives is that of what is not sent (RFC 9110 8.6).
+    if not has_length and response.status != NOT_MODIFIED_STATUS:
         lines.append(b"Content-Length: %d" % num_bytes)
     return b"\r\n".join([*lines, b"", b""])
 

@@ -1,157 +1,105 @@
-"""The frontier: what each round of a crawl asks for, planned from the ledger alone.
+"""The frontier file of a round: the addresses of each part, those that wait, those left over.
 
 A round is planned when all parts of the one before are committed, and its plan is committed itself,
-as part `round` of the job `crawl.frontier`: one Parquet file with the addresses of each part in a
-row group of its own, then those that wait, then those that are left over. So a driver that is
-killed and started again finds the round as it was, and a worker reads its part of it.
-
-Order: addresses are asked for by depth, then by the round that found them, then by address. The
-first `max_pages` pages are asked for, ever; the others are `over_max_pages`. (Sitemaps have the
-same number, apart.) Of one host a round takes 500 pages and 20 sitemaps at most, the others wait:
-a part is the unit of what is lost when a worker dies, and 500 pages are some ten minutes at one
-request a second.
+as part `round` of the job `crawl.frontier`: a Parquet file with the addresses of each part in a row
+group of its own, then the others, and a file of keys (see `known`). So a driver that is killed and
+started again finds the round as it was, and a worker reads its part of it and nothing else.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.crawl.schema import (
-    FRONTIER,
-    OVER_MAX_PAGES,
-    PAGE,
-    PLANNED,
-    REACHED,
-    SITEMAP,
-    WAITING,
-)
-from pipelines.crawl.visits import Target
-from pipelines.extract.uris import host_of
+from pipelines.crawl.archive import Validators
+from pipelines.crawl.known import GROUP_ROWS, KNOWN
+from pipelines.crawl.schema import FRONTIER
+from pipelines.crawl.targets import Target
 from pipelines.workspace.ledger import Entry, FileRef
-from pipelines.workspace.parts import publish_file, read_table
+from pipelines.workspace.parts import publish_file
 from pipelines.workspace.storage import Storage
 
-HOST_TARGETS: Final = {PAGE: 500, SITEMAP: 20}
-"""Addresses of a host that one round takes, by kind."""
-PART_HOSTS: Final = 64
-"""Hosts of a part; all are visited side by side."""
-PART_TARGETS: Final = 2000
-"""Addresses of a part, unless one host has more."""
+_REST_ROWS: Final = 1 << 17  # of a row group of addresses that are in no part
 
 
-@dataclass(slots=True)
-class Plan:
-    """What a round does."""
-
-    parts: list[list[Target]] = field(default_factory=list)
-    waiting: list[Target] = field(default_factory=list)
-    over: list[Target] = field(default_factory=list)
-    reached: list[Target] = field(default_factory=list)
-    """Where redirects of the round before led to; known, and not asked for again."""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Equation: candidates = planned + waiting + over_max_pages."""
-        planned = sum(map(len, self.parts))
-        return {
-            "candidates": planned + len(self.waiting) + len(self.over),
-            PLANNED: planned,
-            WAITING: len(self.waiting),
-            OVER_MAX_PAGES: len(self.over),
-            REACHED: len(self.reached),
-        }
-
-
-def make_plan(
-    carried: Sequence[Target], found: Iterable[Target], taken: Counter[str], max_pages: int
-) -> Plan:
-    """Decides what a round asks for.
+def write_frontier(storage: Storage, rows: Iterable[pa.RecordBatch], stem: str) -> FileRef:
+    """Writes and publishes the frontier file of a round.
 
     Args:
-        carried: What waited in the round before, in its order.
-        found: New addresses, each once.
-        taken: Kind -> addresses that earlier rounds asked for.
-        max_pages: Most addresses of each kind, ever.
+        storage: The workspace's folder.
+        rows: FRONTIER rows, those of each part together, in the order of parts.
+        stem: Path without hash and suffix.
     """
-    fresh = sorted(found, key=lambda target: (target.depth, target.url))
-    queue = sorted([*carried, *fresh], key=lambda target: target.depth)
-    plan = Plan()
-    room = {kind: max_pages - taken[kind] for kind in HOST_TARGETS}
-    hosts: defaultdict[str, list[Target]] = defaultdict(list)
-    of_host: Counter[tuple[str, str]] = Counter()
-    for target in queue:
-        if room[target.kind] <= 0:
-            plan.over.append(target)
-            continue
-        room[target.kind] -= 1
-        host = host_of(target.url) or ""
-        if of_host[host, target.kind] >= HOST_TARGETS[target.kind]:
-            plan.waiting.append(target)
-        else:
-            of_host[host, target.kind] += 1
-            hosts[host].append(target)
-    plan.parts = list(_pack(hosts))
-    return plan
+    return _write(storage, _by_part(rows), FRONTIER, kind="frontier", stem=stem)
 
 
-def _pack(hosts: dict[str, list[Target]]) -> Iterator[list[Target]]:
-    """Parts of whole hosts, in the order of their names; sitemaps of a host come first."""
-    part: list[Target] = []
-    num_hosts = 0
-    for _, targets in sorted(hosts.items()):
-        if part and (num_hosts == PART_HOSTS or len(part) + len(targets) > PART_TARGETS):
-            yield part
-            part, num_hosts = [], 0
-        part += sorted(targets, key=lambda target: target.kind != SITEMAP)
-        num_hosts += 1
-    if part:
-        yield part
+def write_known(storage: Storage, rows: Iterable[pa.RecordBatch], stem: str) -> FileRef:
+    """Writes and publishes the keys of a round: KNOWN rows, sorted."""
+    groups = _regrouped(rows, KNOWN, GROUP_ROWS)
+    return _write(storage, groups, KNOWN, kind="known", stem=stem)
 
 
-def write_plan(storage: Storage, plan: Plan, stem: str, first_part: int) -> FileRef:
-    """Writes and publishes the frontier file of a round."""
-    local = storage.scratch(".parquet")
+def _write(
+    storage: Storage, groups: Iterable[pa.Table], schema: pa.Schema, *, kind: str, stem: str
+) -> FileRef:
+    local, num_rows = storage.scratch(".parquet"), 0
     try:
-        with pq.ParquetWriter(
-            local, FRONTIER, compression="zstd", write_page_checksum=True
-        ) as writer:
-            for number, targets in enumerate(plan.parts):
-                writer.write_table(_table(PLANNED, targets, first_part + number))
-            rest = {WAITING: plan.waiting, OVER_MAX_PAGES: plan.over, REACHED: plan.reached}
-            for state, targets in rest.items():
-                if targets:
-                    writer.write_table(_table(state, targets, None))
-        rows = plan.counts["candidates"] + plan.counts[REACHED]
-        return publish_file(storage, local, kind="frontier", stem=stem, rows=rows)
+        with pq.ParquetWriter(local, schema, compression="zstd", write_page_checksum=True) as file:
+            for group in groups:
+                file.write_table(group, row_group_size=max(1, group.num_rows))
+                num_rows += group.num_rows
+        return publish_file(storage, local, kind=kind, stem=stem, rows=num_rows)
     finally:
         local.unlink(missing_ok=True)
 
 
-def _table(state: str, targets: Sequence[Target], part: int | None) -> pa.Table:
-    rows: list[dict[str, Any]] = [
-        {
-            "state": state,
-            "part": part,
-            "host": host_of(target.url) or "",
-            "url": target.url,
-            "kind": target.kind,
-            "depth": target.depth,
-        }
-        for target in targets
+def _by_part(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """One table a part, then tables of what is in none."""
+    pending: list[pa.RecordBatch] = []
+    size, part = 0, None
+    for batch in rows:
+        for number, piece in _runs(batch):
+            is_full = number is None and size >= _REST_ROWS
+            if pending and (number != part or is_full):
+                yield pa.Table.from_batches(pending, FRONTIER)
+                pending, size = [], 0
+            part = number
+            pending.append(piece)
+            size += piece.num_rows
+    if pending:
+        yield pa.Table.from_batches(pending, FRONTIER)
+
+
+def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int | None, pa.RecordBatch]]:
+    """Stretches of rows of one part."""
+    runs = pc.run_end_encode(batch.column("part"))
+    start = 0
+    for end, number in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
+        yield number, batch.slice(start, end - start)
+        start = end
+
+
+def _regrouped(rows: Iterable[pa.RecordBatch], schema: pa.Schema, size: int) -> Iterator[pa.Table]:
+    """Tables of so many rows, the last of the rest."""
+    pending = schema.empty_table()
+    for batch in rows:
+        pending = pa.concat_tables([pending, pa.Table.from_batches([batch], schema)])
+        while pending.num_rows >= size:
+            yield pending.slice(0, size).combine_chunks()
+            pending = pending.slice(size)
+    if pending.num_rows:
+        yield pending.combine_chunks()
+
+
+def targets_in(table: pa.Table) -> list[Target]:
+    """The addresses of FRONTIER rows, in their order."""
+    columns = (table.column(name).to_pylist() for name in ("url", "kind", "depth", "held"))
+    return [
+        Target(url, kind, depth, None if held is None else Validators(**held))
+        for url, kind, depth, held in zip(*columns, strict=True)
     ]
-    return pa.Table.from_pylist(rows, schema=FRONTIER)
-
-
-def targets_in(table: pa.Table, state: str) -> list[Target]:
-    """Addresses of one state, in their order."""
-    some = table.filter(pc.equal(table.column("state"), state))
-    columns = (some.column(name).to_pylist() for name in ("url", "kind", "depth"))
-    return [Target(*values) for values in zip(*columns, strict=True)]
 
 
 def part_targets(storage: Storage, entry: Entry, part: int) -> dict[str, list[Target]]:
@@ -164,34 +112,10 @@ def part_targets(storage: Storage, entry: Entry, part: int) -> dict[str, list[Ta
     """
     with storage.open(entry.file("frontier").path) as file:
         reader = pq.ParquetFile(file, page_checksum_verification=True)
-        # A part is one call of the writer; a row group ends at 1,048,576 rows, far beyond a part.
+        # Row groups before a part are parts themselves.
         table = reader.read_row_group(part - entry.detail["first_part"])
     assert set(table.column("part").to_pylist()) == {part}, f"{entry.file('frontier').path}: part"
     hosts: dict[str, list[Target]] = {}
-    for host, target in zip(
-        table.column("host").to_pylist(), targets_in(table, PLANNED), strict=True
-    ):
+    for host, target in zip(table.column("host").to_pylist(), targets_in(table), strict=True):
         hosts.setdefault(host, []).append(target)
     return hosts
-
-
-def known_urls(
-    storage: Storage, entries: Sequence[Entry], hosts: Iterable[str]
-) -> dict[str, set[str]]:
-    """Host -> addresses that the crawl has asked for or will ask for.
-
-    Args:
-        storage: The workspace's folder.
-        entries: Of the rounds so far.
-        hosts: Those that are wanted.
-    """
-    known: dict[str, set[str]] = {host: set() for host in hosts}
-    wanted = pa.array(sorted(known), pa.string())
-    for entry in entries:
-        table = read_table(storage, entry.file("frontier"), ["state", "host", "url"])
-        is_known = pc.not_equal(table.column("state"), OVER_MAX_PAGES)
-        table = table.filter(pc.and_(pc.is_in(table.column("host"), wanted), is_known))
-        columns = (table.column(name).to_pylist() for name in ("host", "url"))
-        for host, url in zip(*columns, strict=True):
-            known[host].add(url)
-    return known

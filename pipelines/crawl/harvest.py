@@ -2,23 +2,27 @@
 
 Pages are read back from the host's draft, one batch after the other, and go through child
 processes, because a page can be made to break its parser. What cannot be parsed is kept all the
-same (its text is extract's affair) and counted as `unparsed`.
+same (its text is extract's affair) and counted as `unparsed`. What has not changed since an earlier
+pass has no body here, and its links were taken then.
 """
 
 import gzip
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
 
+from pipelines.config import CrawlConfig
 from pipelines.crawl.archive import Draft
 from pipelines.crawl.exchange import NotFetched
+from pipelines.crawl.known import address_keys
 from pipelines.crawl.links import FOUND_IN, find_links, no_links
 from pipelines.crawl.schema import LINKS, PAGE, SITEMAP
 from pipelines.crawl.scope import Scope
-from pipelines.crawl.visits import Target, Visit
+from pipelines.crawl.targets import Target, Visit
+from pipelines.crawl.visits import judge_page
 from pipelines.extract.http_message import decode_body, parse_response
 from pipelines.workspace.children import Children
 
@@ -27,6 +31,7 @@ _BATCH: Final = (16, 4 << 20)  # pages and bytes that one call of a child gets
 # Entries of sitemaps are seeds; sitemaps that an index of sitemaps lists are of the next level, and
 # an index there is against the protocol.
 _MAX_SITEMAP_LEVEL: Final = 1
+_LANGUAGE: Final = "other_language"
 _NO_LIMIT: Final = 1 << 62  # what is read back was within its limit when it was written
 
 
@@ -35,7 +40,7 @@ class Harvest:
     """Links of a part, and what was not followed."""
 
     scope: Scope
-    max_depth: int
+    config: CrawlConfig
     found: dict[tuple[str, str], int] = field(default_factory=dict)
     """(url, kind) -> least depth."""
     dropped: Counter[str] = field(default_factory=Counter)
@@ -46,12 +51,20 @@ class Harvest:
         key = (target.url, target.kind)
         self.found[key] = min(target.depth, self.found.get(key, target.depth))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """LINKS rows, sorted."""
-        return [
-            {"url": url, "kind": kind, "depth": depth}
-            for (url, kind), depth in sorted(self.found.items())
-        ]
+    def batch(self) -> pa.RecordBatch:
+        """LINKS rows, sorted by address and kind."""
+        rows = sorted(self.found.items())
+        urls = [url for (url, _), _ in rows]
+        hosts, host_keys, url_keys = address_keys(urls)
+        columns = {
+            "url": urls,
+            "kind": [kind for (_, kind), _ in rows],
+            "depth": [depth for _, depth in rows],
+            "host": hosts,
+            "host_key": host_keys,
+            "url_key": url_keys,
+        }
+        return pa.RecordBatch.from_pydict(columns, schema=LINKS)
 
     def read(self, drafts: Iterable[tuple[Draft, list[Visit]]], children: Children) -> None:
         """Takes the links of all visits; pages that ask not to be used lose their `fetched`."""
@@ -73,41 +86,41 @@ class Harvest:
             yield draft, visits
 
     def _take(self, visit: Visit, row: dict[str, Any]) -> None:
-        if row["noindex"] and visit.reason is None:
-            visit.refuse(NotFetched("noindex", "robots meta tag"))
         if row["reason"] is not None:
             self._note_broken(visit, row)
         if row["num_over"]:
             self.dropped["over_limit"] += row["num_over"]
-        if visit.nofollow or (row["nofollow"] and visit.kind == PAGE):
-            self.dropped["nofollow_page"] += len(row["links"])
+        links = row["links"]
+        if visit.kind == PAGE and not judge_page(visit, row, self.scope, self.config):
+            reason = _LANGUAGE if visit.reason == _LANGUAGE else "nofollow_page"
+            self.dropped[reason] += len(links)
             return
         kind = SITEMAP if row["is_index"] else PAGE
         depth = visit.depth + 1 if visit.kind == PAGE or row["is_index"] else 0
-        for url in row["links"]:
-            reason = self._refusal(url, kind, depth)
+        spoken = [self.scope.speaks(tag) for tag in row["hreflangs"]]
+        if not all(spoken):
+            self.dropped[_LANGUAGE] += spoken.count(False)
+        self._follow([url for url, may in zip(links, spoken, strict=True) if may], kind, depth)
+
+    def _follow(self, urls: Sequence[str], kind: str, depth: int) -> None:
+        """Adds the links that are in scope and not too deep, and counts the others."""
+        beyond = None
+        if kind == SITEMAP and depth > _MAX_SITEMAP_LEVEL:
+            beyond = "index_in_index"
+        elif kind == PAGE and depth > self.config.max_depth:
+            beyond = "too_deep"
+        for url, refusal in zip(urls, self.scope.refusals(urls, kind), strict=True):
+            reason = refusal or beyond
             if reason is None:
                 self.add(Target(url, kind, depth))
             else:
                 self.dropped[reason] += 1
-
-    def _refusal(self, url: str, kind: str, depth: int) -> str | None:
-        if kind == SITEMAP and depth > _MAX_SITEMAP_LEVEL:
-            return "index_in_index"
-        if kind == PAGE and depth > self.max_depth:
-            return self.scope.refusal(url) or "too_deep"
-        return self.scope.refusal(url)
 
     def _note_broken(self, visit: Visit, row: dict[str, Any]) -> None:
         if visit.kind == SITEMAP and not row["links"]:
             visit.refuse(NotFetched(row["reason"], row["message"] or ""))
         else:
             self.dropped["unparsed" if visit.kind == PAGE else "rest_of_sitemap"] += 1
-
-
-def links_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    """LINKS rows as a batch."""
-    return pa.RecordBatch.from_pylist(rows, schema=LINKS)
 
 
 def _documents(
@@ -118,7 +131,8 @@ def _documents(
         with draft.path.open("rb") as file:
             for visit in visits:
                 is_page = visit.kind == PAGE and visit.media_type in _HTML
-                if visit.extent is not None and (is_page or visit.kind == SITEMAP):
+                has_body = visit.extent is not None and not visit.is_revisit
+                if visit.extent is not None and has_body and (is_page or visit.kind == SITEMAP):
                     file.seek(visit.extent.start)
                     data = file.read(visit.extent.response_end - visit.extent.start)
                     yield visit, _payload(data)

@@ -16,11 +16,11 @@ address and the set of links.
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -28,38 +28,40 @@ from typing import Any, Final
 from pipelines.config import CrawlConfig
 from pipelines.crawl.addresses import address_of, is_public, parse_endpoint
 from pipelines.crawl.archive import Draft, copy_extents, write_warcinfo
-from pipelines.crawl.frontier import Plan, known_urls, part_targets, write_plan
-from pipelines.crawl.harvest import Harvest, links_batch
+from pipelines.crawl.fetches import detail_of, is_gone, row_of
+from pipelines.crawl.frontier import part_targets, write_frontier, write_known
+from pipelines.crawl.harvest import Harvest
+from pipelines.crawl.known import KnownUrls, known_of_hosts
 from pipelines.crawl.lanes import ACCEPT, ACCEPT_ENCODING, Lanes
+from pipelines.crawl.languages import LanguageRanges
+from pipelines.crawl.planning import Budgets, Sources, plan_round
 from pipelines.crawl.robots import PRODUCT
-from pipelines.crawl.rounds import plan_round
-from pipelines.crawl.schema import (
-    FETCHED,
-    FETCHES,
-    LINKS,
-    NOT_FETCHED,
-    PAGE,
-    PLANNED,
-    ROBOTS,
-    SITEMAP,
-)
-from pipelines.crawl.scope import ascii_host, scope_of, seeds_of
-from pipelines.crawl.visits import HostVisit, Target, Visit, is_archived
+from pipelines.crawl.rounds import Rounds, earlier_known, first_sources, next_sources
+from pipelines.crawl.schema import FETCHED, FETCHES, LINKS, NOT_FETCHED, PAGE
+from pipelines.crawl.scope import Scope, ascii_host, scope_of, seeds_of
+from pipelines.crawl.targets import Target, Visit
+from pipelines.crawl.visits import HostVisit, is_archived
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.inventory import Listed
 from pipelines.workspace.jobs import PartKey, entry_of
 from pipelines.workspace.ledger import Entry, FileRef, Stopwatch
 from pipelines.workspace.parts import PartFile, batch_of, publish_file
+from pipelines.workspace.takedown import read_takedowns
 from pipelines.workspace.workspace import Workspace
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 JOB: Final = "crawl"
 FRONTIER_JOB: Final = "crawl.frontier"
 _DECIDING: Final = {
     "allow_private",
+    "include",
+    "exclude",
+    "languages",
+    "obey_ai_policy",
     "sitemaps",
     "max_pages",
+    "max_pages_per_host",
     "max_depth",
     "max_redirects",
     "max_body_bytes",
@@ -100,7 +102,7 @@ class CrawlJob:
                     f"{self.source} allows that only to hosts in `allow_private`; add {name} there"
                 )
 
-    @property
+    @cached_property
     def generation(self) -> Generation:
         """What decides the result."""
         payload = {
@@ -124,42 +126,48 @@ class CrawlJob:
         """One."""
         return (self.generation,)
 
-    def rounds(self, workspace: Workspace) -> list[Entry]:
-        """The rounds that are planned; part of an entry is the number of the round."""
-        return workspace.ledger.entries(self.frontier, self.source)
+    def rounds(self, workspace: Workspace) -> Rounds:
+        """The rounds that are planned."""
+        return Rounds(tuple(workspace.ledger.entries(self.frontier, self.source)))
 
     def next_round(self, workspace: Workspace) -> list[PartKey]:
-        """Parts of the round that is to be done; none when the crawl is over.
+        """Parts of the round that is to be done; none when the last pass is over.
 
         While a part of the last round is not committed, it is that round; else the next one is
         planned. The ledger alone decides, so a driver that was killed gets the same parts.
         """
         rounds = self.rounds(workspace)
-        if rounds and not rounds[-1].counts[PLANNED]:
-            return []
-        done = self._done(workspace, rounds[-1]) if rounds else []
+        if rounds.is_pass_over:
+            while rounds.is_pass_over:
+                if rounds.pass_number >= self.config.passes:
+                    return []
+                rounds = self._begin_pass(workspace, rounds)
+            return self._keys(rounds.last)
+        done = self._done(workspace, [rounds.last])
         if done is None:
-            return self._keys(rounds[-1])
-        plan = plan_round(workspace.storage, rounds, done, seeds_of(self.config), self.config)
-        return self._keys(self._commit_plan(workspace, plan, rounds))
+            return self._keys(rounds.last)
+        sources = next_sources(workspace.storage, rounds, done)
+        entry = self._plan(workspace, rounds, sources, rounds.of_pass)
+        return self._keys(entry) or self.next_round(workspace)
 
     def run(self, workspace: Workspace, key: PartKey, children: Children) -> None:
         """Fetches and commits one part of a round."""
         watch = Stopwatch()
         storage = workspace.storage
-        rounds = [r for r in self.rounds(workspace) if r.detail["first_part"] <= key.part]
-        hosts = part_targets(storage, rounds[-1], key.part)
-        known = known_urls(storage, rounds, hosts)
+        rounds = self.rounds(workspace).before(key.part)
+        hosts = part_targets(storage, rounds.last, key.part)
+        known = known_of_hosts(storage, rounds.of_pass, hosts)
+        scope = scope_of(self.config, read_takedowns(storage).keys)
         folder = storage.scratch(".crawl")
         folder.mkdir()
         try:
             started = datetime.now(UTC)
-            drafts = self._visit(folder, key, hosts, known)
-            harvest = Harvest(scope_of(self.config), self.config.max_depth)
+            drafts = self._visit(folder, key, hosts, known, scope)
+            harvest = Harvest(scope, self.config)
             harvest.read(drafts, children)
             warc = folder / "part.warc.gz"
             rows = self._write_warc(warc, drafts, key, started)
-            self._commit(workspace, key, warc, rows, harvest, watch, rounds[-1])
+            self._commit(workspace, key, warc, rows, harvest, watch, rounds.last)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -170,30 +178,60 @@ class CrawlJob:
         first = entry.detail["first_part"]
         return [PartKey(self.source, first + n) for n in range(entry.detail["parts"])]
 
-    def _done(self, workspace: Workspace, planned: Entry) -> list[Entry] | None:
-        """The parts of a round, or None while one is not committed."""
-        found = [
-            workspace.ledger.find(self.generation, key.source, key.part)
-            for key in self._keys(planned)
-        ]
+    def _done(self, workspace: Workspace, planned: Iterable[Entry]) -> list[Entry] | None:
+        """The parts of some rounds, or None while one is not committed."""
+        keys = [key for entry in planned for key in self._keys(entry)]
+        found = [workspace.ledger.find(self.generation, key.source, key.part) for key in keys]
         done = [entry for entry in found if entry is not None]
         return done if len(done) == len(found) else None
 
-    def _commit_plan(self, workspace: Workspace, plan: Plan, rounds: list[Entry]) -> Entry:
-        watch, ledger = Stopwatch(), workspace.ledger
-        number, first = len(rounds), sum(entry.detail["parts"] for entry in rounds)
-        ledger.declare(self.frontier)
+    def _begin_pass(self, workspace: Workspace, rounds: Rounds) -> Rounds:
+        """Plans the first round of the next pass; gives all rounds."""
+        done = self._done(workspace, rounds.of_pass)
+        assert done is not None, "a pass is over when its last round has no part"
+        seeds = seeds_of(self.config)
+        sources = first_sources(workspace.storage, rounds, done, seeds)
+        return Rounds((*rounds.entries, self._plan(workspace, rounds, sources, ())))
+
+    def _plan(
+        self, workspace: Workspace, rounds: Rounds, sources: Sources, of_pass: Sequence[Entry]
+    ) -> Entry:
+        """Plans and commits a round.
+
+        Args:
+            workspace: Where it goes.
+            rounds: All rounds so far.
+            sources: What it is planned from.
+            of_pass: The earlier rounds of its pass.
+        """
+        watch, storage, ledger = Stopwatch(), workspace.storage, workspace.ledger
+        first = sum(entry.detail["parts"] for entry in rounds.entries)
+        number = len(rounds.entries)
+        budgets = Budgets(self.config.max_pages, self.config.max_pages_per_host)
         stem = f"frontier/{self.source}@{self.frontier.fp}/round-{number:05d}"
-        ref = write_plan(workspace.storage, plan, stem, first)
-        entry = entry_of(
-            self.frontier,
-            PartKey(self.source, number),
-            files=(ref,),
-            counts=plan.counts,
-            watch=watch,
-            detail={"first_part": first, "parts": len(plan.parts)},
-        )
+        folder = storage.scratch(".plan")
+        try:
+            with plan_round(sources, budgets, folder, first) as plan:
+                known = plan.known(earlier_known(storage, of_pass))
+                files = (
+                    write_frontier(storage, plan.rows(), stem),
+                    write_known(storage, known, f"{stem}-known"),
+                )
+                counts, parts = plan.counts, plan.num_parts
+                admitted = {k: n + sources.admitted[k] for k, n in plan.admitted.items()}
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        detail = {
+            "first_part": first,
+            "parts": parts,
+            "pass": rounds.pass_number + (not of_pass),
+            "admitted": admitted,
+        }
+        key = PartKey(self.source, number)
+        entry = entry_of(self.frontier, key, files=files, counts=counts, watch=watch, detail=detail)
+        ledger.declare(self.frontier)
         ledger.commit(entry)  # if another driver was first, its plan is the same
+        ledger.fold(self.frontier, {(self.source, number)})
         return ledger.get(self.frontier, self.source, number)
 
     def _name(self, key: PartKey) -> str:
@@ -204,7 +242,8 @@ class CrawlJob:
         folder: Path,
         key: PartKey,
         hosts: dict[str, list[Target]],
-        known: dict[str, set[str]],
+        known: dict[str, KnownUrls],
+        scope: Scope,
     ) -> list[tuple[Draft, list[Visit]]]:
         """Visits all hosts side by side; drafts are in the order of hosts."""
         with ExitStack() as stack:
@@ -213,13 +252,16 @@ class CrawlJob:
                 draft = Draft(folder / f"{number:05d}.warc.gz", f"{self._name(key)} {host}")
                 stack.callback(draft.close)
                 drafts.append(draft)
-            visits = asyncio.run(self._visit_all(drafts, hosts, known))
+            visits = asyncio.run(self._visit_all(drafts, hosts, known, scope))
         return list(zip(drafts, visits, strict=True))
 
     async def _visit_all(
-        self, drafts: list[Draft], hosts: dict[str, list[Target]], known: dict[str, set[str]]
+        self,
+        drafts: list[Draft],
+        hosts: dict[str, list[Target]],
+        known: dict[str, KnownUrls],
+        scope: Scope,
     ) -> list[list[Visit]]:
-        scope = scope_of(self.config)
         lanes = Lanes(
             headers=self._headers(),
             allow_private=self._private_hosts(),
@@ -240,10 +282,12 @@ class CrawlJob:
         return [task.result() for task in tasks]
 
     def _headers(self) -> dict[str, str]:
+        accepted = LanguageRanges(self.config.languages).accepted
         return {
             "User-Agent": user_agent(self.config.contact),
             "Accept": ACCEPT,
             "Accept-Encoding": ACCEPT_ENCODING,
+            **({"Accept-Language": accepted} if accepted else {}),
         }
 
     def _write_warc(
@@ -260,7 +304,7 @@ class CrawlJob:
             for draft, visits in drafts:
                 extents = [v.extent for v in visits if v.extent and is_archived(v)]
                 starts = iter(copy_extents(file, draft.path, extents))
-                rows += [_row(v, next(starts) if is_archived(v) else None) for v in visits]
+                rows += [row_of(v, next(starts) if is_archived(v) else None) for v in visits]
         return rows
 
     def _info(self, key: PartKey) -> dict[str, str]:
@@ -290,8 +334,8 @@ class CrawlJob:
         stem = f"raw/{key.source}/part-{key.part:05d}"
         with PartFile(storage, FETCHES) as fetches, PartFile(storage, LINKS) as links:
             fetches.write(batch_of(rows, FETCHES))
-            found = harvest.rows()
-            links.write(links_batch(found))
+            found = harvest.batch()
+            links.write(found)
             files = (
                 publish_file(storage, warc, kind="warc", stem=stem, rows=1 + 2 * kept),
                 fetches.publish("fetches", f"fetches/{key.source}@{fp}", key.part),
@@ -302,13 +346,17 @@ class CrawlJob:
             "asked": sum(row["kind"] == PAGE for row in rows),
             "fetched": pages[FETCHED],
             "not_fetched": pages[NOT_FETCHED],
+            "revisits": sum(row["revisit"] is not None for row in rows if row["kind"] == PAGE),
+            "gone": sum(is_gone(row) for row in rows),
             "rows": len(rows),
-            "links": len(found),
+            "links": found.num_rows,
             "records": files[0].rows,
         }
-        detail = _detail(rows) | {
+        detail = detail_of(rows) | {
             "links_not_followed": dict(sorted(harvest.dropped.items())),
             "round": planned.part,
+            "pass": planned.detail["pass"],
+            "block_lists": harvest.scope.block_lists_digest,
         }
         inputs = (planned.file("frontier").path,)
         entry = entry_of(
@@ -321,45 +369,6 @@ class CrawlJob:
             inputs=inputs,
         )
         workspace.ledger.commit(entry)
-
-
-def _row(visit: Visit, offset: int | None) -> dict[str, Any]:
-    is_kept = visit.outcome == FETCHED
-    extent = visit.extent if offset is not None else None
-    return {
-        "url": visit.url,
-        "kind": visit.kind,
-        "depth": visit.depth,
-        "outcome": visit.outcome,
-        "reason": visit.reason,
-        "message": visit.message,
-        "status": visit.status,
-        "final_url": visit.final_url,
-        "media_type": visit.media_type,
-        "digest": visit.digest if is_kept else None,
-        "bytes": visit.num_bytes if is_kept else None,
-        "offset": offset,
-        "length": extent.response_end - extent.start if extent else None,
-        "tries": visit.tries,
-        "seconds": round(visit.seconds, 3),
-    }
-
-
-def _detail(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Reasons, robots and sitemaps by outcome, bytes and media types."""
-    of_kind = {
-        kind: Counter(row["reason"] or FETCHED for row in rows if row["kind"] == kind)
-        for kind in (PAGE, ROBOTS, SITEMAP)
-    }
-    types = Counter(row["media_type"] for row in rows if row["offset"] is not None)
-    return {
-        "reasons": {r: n for r, n in sorted(of_kind[PAGE].items()) if r != FETCHED},
-        "robots": dict(sorted(of_kind[ROBOTS].items())),
-        "sitemaps": dict(sorted(of_kind[SITEMAP].items())),
-        "media_types": {str(name): number for name, number in sorted(types.items(), key=str)},
-        "bytes": sum(row["bytes"] or 0 for row in rows),
-        "requests": sum(row["tries"] for row in rows),
-    }
 
 
 def crawled_files(workspace: Workspace, crawl: CrawlJob) -> list[Listed]:

@@ -1,20 +1,32 @@
 """Lanes: one for each host of a part, through which all requests to it pass, one at a time.
 
-A lane holds the host's one connection, its lock and its pause. Whoever wants something of a host,
-its own visitor or that of another host whose robots.txt lies here, waits for the lane.
+A lane holds the host's one connection, its lock and its pace. Whoever wants something of a host,
+its own visitor or that of another host whose robots.txt lies here, waits for the lane. How long
+answers take, and whether the host is busy, is told to the pace here, request by request.
 """
 
 import asyncio
 import socket
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Final
 
 import aiohttp
 
 from pipelines.crawl.addresses import CheckedResolver, PrivateAddress, address_of, parse_endpoint
-from pipelines.crawl.exchange import MAX_FIELD_BYTES, MAX_FIELDS, Exchange, Limits, exchange
+from pipelines.crawl.exchange import (
+    BUSY_STATUS,
+    MAX_FIELD_BYTES,
+    MAX_FIELDS,
+    Exchange,
+    Limits,
+    NotFetched,
+    exchange,
+)
+from pipelines.crawl.pace import Pace
 
 ACCEPT: Final = "text/html,application/xhtml+xml,application/pdf,text/plain;q=0.9,*/*;q=0.1"
 ACCEPT_ENCODING: Final = "gzip, br"
+_NAME_THREADS: Final = 64  # the hosts of a part; they are made as they are needed
 
 
 class Lane:
@@ -26,7 +38,8 @@ class Lane:
         allow_private: It may have a private address.
         endpoint: `address:port` that stands for it, or None.
         timeout_s: Seconds of a request.
-        delay_s: Seconds between the end of a request and the next one.
+        delay_s: Least seconds between the end of a request and the next one.
+        threads: For the names of hosts.
     """
 
     def __init__(
@@ -38,13 +51,16 @@ class Lane:
         endpoint: str | None,
         timeout_s: float,
         delay_s: float,
+        threads: Executor | None = None,
     ) -> None:
         self.host = host
-        self.delay_s = delay_s
+        self.pace = Pace(delay_s)
         self._headers = headers
         self._timeout_s = timeout_s
         place = parse_endpoint(endpoint) if endpoint else None
-        self._resolver = CheckedResolver(allow_private=allow_private, endpoint=place)
+        self._resolver = CheckedResolver(
+            allow_private=allow_private, endpoint=place, threads=threads
+        )
         self._lock = asyncio.Lock()
         self._free_at = 0.0
         self._session: aiohttp.ClientSession | None = None
@@ -60,15 +76,23 @@ class Lane:
         async with self._lock:
             await asyncio.sleep(max(0.0, self._free_at - loop.time()))
             try:
-                return await exchange(
+                made = await exchange(
                     self._open(),
                     url,
                     limits,
                     timeout_s=self._timeout_s,
                     connected_to=lambda: self._connected_to,
                 )
+                self.pace.answered(made.seconds)
+                return made
+            except NotFetched as error:
+                if error.status in BUSY_STATUS:
+                    self.pace.refused(error.retry_after_s)
+                elif error.status is not None:
+                    self.pace.answered(error.seconds)
+                raise
             finally:
-                self.hold(self.delay_s)
+                self.hold(self.pace.pause_s)
 
     def hold(self, seconds: float) -> None:
         """Lets nobody ask for some seconds, from now."""
@@ -129,6 +153,7 @@ class Lanes:
         self._timeout_s = timeout_s
         self._delay_s = delay_s
         self._lanes: dict[str, Lane] = {}
+        self._threads = ThreadPoolExecutor(_NAME_THREADS, "names")
 
     def of(self, host: str) -> Lane:
         """The lane of a host."""
@@ -140,6 +165,7 @@ class Lanes:
                 endpoint=self._connect.get(host),
                 timeout_s=self._timeout_s,
                 delay_s=self._delay_s,
+                threads=self._threads,
             )
         return self._lanes[host]
 
@@ -147,3 +173,4 @@ class Lanes:
         """Ends all connections."""
         for lane in self._lanes.values():
             await lane.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)

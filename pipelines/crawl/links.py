@@ -8,12 +8,14 @@ number of elements whose attributes are read (1.3 s for 400 links, where lxml ta
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urljoin
 
 import pyarrow as pa
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 
+from pipelines.crawl.ai_policy import is_reserved
 from pipelines.crawl.robots import PRODUCT, Directives
 from pipelines.crawl.schema import SITEMAP
 from pipelines.crawl.sitemaps import BrokenSitemap, parse_sitemap
@@ -22,7 +24,19 @@ from pipelines.extract.uris import canonical_uri
 
 # Real pages have hundreds; a page of more is a trap or a dump.
 MAX_PAGE_LINKS: Final = 20_000
-_TAGS: Final = ("base", "a", "area", "iframe", "frame", "meta")
+_TAGS: Final = ("html", "base", "a", "area", "link", "iframe", "frame", "meta")
+_HREFS: Final = ("a", "area", "link")
+_MAX_LANGUAGE_CHARS: Final = 100
+_ORIGIN: Final = re.compile(r"https?://[^/?#@]+(?=/)")
+# An address of http without a port, or the absolute path of one, that is canonical but for its
+# fragment: no escapes, no segment that begins with a dot, nothing that would have to be escaped, no
+# `;`, of which urljoin drops the last one.
+_PLAIN: Final = re.compile(
+    r"(https?://(?:[a-z0-9][a-z0-9-]*\.)*[a-z0-9][a-z0-9-]*)?"
+    r"((?:/[\w~!$&'()*+,=:@-][\w.~!$&'()*+,=:@-]*)*/?)"
+    r"(\?[\w.~!$&'()*+,;=:@/?-]+)?(?:#.*)?",
+    re.ASCII,
+)
 _BLANKS: Final = re.compile(r"[\t\n\r]")
 _REFRESH: Final = re.compile(r"\s*[\d.]*\s*[;,]?\s*url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
 
@@ -37,8 +51,12 @@ FOUND_IN: Final = pa.schema(
 FOUND: Final = pa.schema(
     [
         pa.field("links", pa.list_(pa.string()), nullable=False),  # canonical, in order, each once
+        pa.field("hreflangs", pa.list_(pa.string()), nullable=False),  # of each; null: not said
+        pa.field("language", pa.string()),  # that the page declares, as written
         pa.field("noindex", pa.bool_(), nullable=False),
         pa.field("nofollow", pa.bool_(), nullable=False),
+        pa.field("noai", pa.bool_(), nullable=False),
+        pa.field("tdm_reserved", pa.bool_()),  # null: not said
         pa.field("is_index", pa.bool_(), nullable=False),  # the links are sitemaps
         pa.field("num_over", pa.int64(), nullable=False),  # links beyond the limit
         pa.field("reason", pa.string()),  # why there are none, or not all
@@ -75,50 +93,91 @@ def _of_sitemap(payload: bytes, url: str) -> dict[str, Any]:
         sitemap = parse_sitemap(payload)
     except BrokenSitemap as error:
         return _row([], reason=error.reason, message=str(error))
-    links = _resolved(sitemap.entries, url)
+    links = list(_resolved(dict.fromkeys(sitemap.entries), url))
     broken = {"reason": "broken_sitemap", "message": sitemap.broken} if sitemap.broken else {}
     return _row(links, is_index=sitemap.is_index, num_over=sitemap.num_over, **broken)
 
 
 def _of_page(payload: bytes, url: str, charset: str | None) -> dict[str, Any]:
     text = decode(payload, http=charset).text
-    links, directives = page_links(text, url)
-    over = max(0, len(links) - MAX_PAGE_LINKS)
+    found = read_page(text, url)
+    links = dict(list(found.links.items())[:MAX_PAGE_LINKS])
     return _row(
-        links[:MAX_PAGE_LINKS],
-        noindex=directives.noindex,
-        nofollow=directives.nofollow,
-        num_over=over,
+        list(links),
+        hreflangs=list(links.values()),
+        language=found.language,
+        noindex=found.directives.noindex,
+        nofollow=found.directives.nofollow,
+        noai=found.directives.noai,
+        tdm_reserved=found.tdm_reserved,
+        num_over=max(0, len(found.links) - MAX_PAGE_LINKS),
     )
 
 
 def _row(links: list[str], **values: object) -> dict[str, Any]:
-    blank = {"noindex": False, "nofollow": False, "is_index": False, "num_over": 0}
-    return {"links": links, **blank, **values}
+    blank = dict.fromkeys(("noindex", "nofollow", "noai", "is_index"), False)
+    return {"links": links, "hreflangs": [None] * len(links), **blank, "num_over": 0, **values}
 
 
-def page_links(html: str, url: str) -> tuple[list[str], Directives]:
-    """Links of a page, and what its robots meta tags say.
+@dataclass(slots=True)
+class PageLinks:
+    """What a page says to crawlers."""
+
+    links: dict[str, str | None] = field(default_factory=dict)
+    """Canonical addresses in the order of the page, those with rel=nofollow left out -> the
+    language that is announced, None where one of its links announces none."""
+    directives: Directives = field(default_factory=Directives)
+    """Of its robots meta tags. A page that says nofollow still gives its links."""
+    language: str | None = None
+    """`lang` of html, else of a meta tag."""
+    tdm_reserved: bool | None = None
+
+
+def read_page(html: str, url: str) -> PageLinks:
+    """Links of a page, and what its tags say.
 
     Args:
         html: The page.
         url: Its address.
-
-    Returns:
-        Canonical addresses in the order of the page, each once; of those with rel=nofollow none.
-        A page that says nofollow still gives its links: the caller decides.
     """
-    base, hrefs, names = None, list[str](), list[str]()
+    page, base, names = PageLinks(), None, list[str]()
+    hrefs: dict[str, str | None] = {}
     for element in _elements(html):
         tag = element.tag
-        if tag == "base":
+        if tag == "html":
+            page.language = page.language or _language(element.get("lang"))
+        elif tag == "base":
             base = _join(url, element.get("href") or "") if base is None else base
         elif tag == "meta":
             names += _directives(element)
-            hrefs += _refresh(element)
-        elif "nofollow" not in (element.get("rel") or "").lower().split():
-            hrefs.append(element.get("href" if tag in ("a", "area") else "src") or "")
-    return _resolved(hrefs, base or url), Directives.of(names)
+            for href in _refresh(element):
+                hrefs[href] = None
+            _note_meta(page, element)
+        elif _is_followed(element):
+            href = element.get("href" if tag in _HREFS else "src") or ""
+            hrefs[href] = hrefs.get(href, "x") and _language(element.get("hreflang"))
+    page.links = _resolved(hrefs, base or url)
+    page.directives = Directives.of(names)
+    return page
+
+
+def _is_followed(element: Any) -> bool:  # noqa: ANN401 - lxml has no types
+    rel = (element.get("rel") or "").lower().split()
+    if element.tag == "link":
+        return "alternate" in rel and bool(element.get("hreflang"))
+    return "nofollow" not in rel
+
+
+def _language(written: str | None) -> str | None:
+    return (written or "").strip()[:_MAX_LANGUAGE_CHARS] or None
+
+
+def _note_meta(page: PageLinks, meta: Any) -> None:  # noqa: ANN401 - lxml has no types
+    name = (meta.get("name") or meta.get("http-equiv") or "").strip().lower()
+    if name == "content-language" and page.language is None:
+        page.language = _language(meta.get("content"))
+    elif name == "tdm-reservation" and page.tdm_reserved is not True:
+        page.tdm_reserved = is_reserved(meta.get("content"))
 
 
 def _elements(html: str) -> Iterator[Any]:
@@ -146,9 +205,23 @@ def _refresh(meta: Any) -> Iterator[str]:  # noqa: ANN401 - lxml has no types
             yield found[1]
 
 
-def _resolved(hrefs: list[str] | tuple[str, ...], base: str) -> list[str]:
-    joined = (_join(base, href) for href in dict.fromkeys(hrefs))
-    return list(dict.fromkeys(canonical_uri(link) for link in joined if link))
+def _resolved(hrefs: dict[str, str | None], base: str) -> dict[str, str | None]:
+    links: dict[str, str | None] = {}
+    origin = _ORIGIN.match(canonical_uri(base))
+    for href, language in hrefs.items():
+        link = _canonical(href, base, origin[0] if origin else None)
+        if link:
+            links[link] = links.get(link, "x") and language
+    return links
+
+
+def _canonical(href: str, base: str, origin: str | None) -> str | None:
+    """The canonical address of a link; most links are written so that little is to be done."""
+    plain = _PLAIN.fullmatch(href)
+    if plain is not None and (plain[1] or (origin and plain[2])):
+        return f"{plain[1] or origin}{plain[2] or '/'}{plain[3] or ''}"
+    link = _join(base, href)
+    return canonical_uri(link) if link else None
 
 
 def _join(base: str, href: str) -> str | None:

@@ -2,12 +2,12 @@
 
 robots.txt is matched by protego. Of its fetch: 2xx gives rules; 4xx means that there are none
 (RFC 9309 2.3.1.3), but 429 is taken as a server that cannot answer now, as Google does; 5xx, no
-answer, or no end of redirects forbid everything for this round (2.3.1.4). Its first 512 KiB count
-(2.5 asks for 500 at least).
+answer, or no end of redirects forbid everything for this round (2.3.1.4), and after 429 or 503 the
+addresses wait for a later one. Its first 512 KiB count (2.5 asks for 500 at least).
 
 The meta tag and the header are de facto standards: `noindex` means that the page is not to be used,
-`nofollow` that its links are not, `none` both. What a header says to another robot by name is not
-for us.
+`nofollow` that its links are not, `none` both, `noai` and `noimageai` that it is not to train
+models (see `ai_policy`). What a header says to another robot by name is not for us.
 """
 
 import re
@@ -86,6 +86,7 @@ class Directives:
 
     noindex: bool = False
     nofollow: bool = False
+    noai: bool = False
 
     @classmethod
     def of(cls, names: Iterable[str]) -> "Directives":
@@ -94,6 +95,7 @@ class Directives:
         return cls(
             noindex=bool(found & {"noindex", "none"}),
             nofollow=bool(found & {"nofollow", "none"}),
+            noai=bool(found & {"noai", "noimageai"}),
         )
 
 

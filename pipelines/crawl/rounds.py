@@ -1,83 +1,226 @@
 """From one round to the next: what the crawl has found so far, read from committed files alone.
 
-Known is what any frontier names, in whatever state, and where redirects led to; each address is
-asked for at most once as a page and once as a sitemap. The driver holds all known addresses of a
-crawl in memory while it plans.
+A *pass* is one visit of all that a crawl knows. Within a pass each address is asked for at most
+once as a page and once as a sitemap; only what a busy host had no time for, and was not asked for,
+comes up again, `MAX_TURNS` times in all. A further pass begins like a crawl of its own, from the
+seeds and from what the pass before has fetched, each with what is held of it, so that a server may
+say that nothing has changed. What could not be had for a reason that passes (a time-out, a status
+of 500 and above) is tried again; what is gone, refused or not wanted is not, unless a page that
+changed links to it.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
-from pipelines.config import CrawlConfig
-from pipelines.crawl.frontier import Plan, make_plan, targets_in
-from pipelines.crawl.schema import PAGE, PLANNED, ROBOTS, SITEMAP, WAITING
-from pipelines.crawl.visits import Target
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.crawl.known import KNOWN, address_keys, files_of, merged_rounds
+from pipelines.crawl.planning import FOUND, Batches, Sources
+from pipelines.crawl.schema import FETCHED, FRONTIER, PAGE, PLANNED, SITEMAP, WAITING
+from pipelines.crawl.targets import DEFERRED
 from pipelines.workspace.ledger import Entry
-from pipelines.workspace.parts import read_table
+from pipelines.workspace.parts import read_batches
 from pipelines.workspace.storage import Storage
 
-_Known = set[tuple[str, str]]  # (url, kind)
+MAX_TURNS: Final = 3
+"""Rounds in which an address may come up that its host has no time for."""
+_ASKED_AS: Final = pa.array([PAGE, SITEMAP])
+_PASSING: Final = pa.array(
+    [
+        "connection_failed",
+        "host_busy",
+        "host_unresponsive",
+        "robots_unreachable",
+        "timed_out",
+        "truncated_body",
+        "unreachable_host",
+    ]
+)
+"""Reasons that say nothing of the page; see `visits.REASONS`."""
+_TOO_MANY_REQUESTS: Final = 429
+_SERVER_ERROR: Final = 500
 
 
-def plan_round(
-    storage: Storage,
-    rounds: Sequence[Entry],
-    done: Iterable[Entry],
-    seeds: Iterable[tuple[str, str]],
-    config: CrawlConfig,
-) -> Plan:
-    """Plans the round that follows.
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The rounds of a crawl that are planned."""
+
+    entries: tuple[Entry, ...]
+    """In their order; `part` of each is its number in the crawl."""
+
+    @property
+    def last(self) -> Entry:
+        """The one that was planned last."""
+        return self.entries[-1]
+
+    @property
+    def pass_number(self) -> int:
+        """Of the last round's pass, from 1; 0 before the first round."""
+        return int(self.last.detail["pass"]) if self.entries else 0
+
+    @property
+    def of_pass(self) -> tuple[Entry, ...]:
+        """The rounds of that pass."""
+        return tuple(e for e in self.entries if e.detail["pass"] == self.pass_number)
+
+    @property
+    def is_pass_over(self) -> bool:
+        """Whether nothing is left to ask for; also before the first round."""
+        return not self.entries or not self.last.counts[PLANNED]
+
+    def before(self, part: int) -> "Rounds":
+        """Those up to the round of a part."""
+        return Rounds(tuple(e for e in self.entries if e.detail["first_part"] <= part))
+
+
+def first_sources(
+    storage: Storage, rounds: Rounds, done: Sequence[Entry], seeds: Iterable[tuple[str, str]]
+) -> Sources:
+    """What the first round of a pass is planned from.
 
     Args:
         storage: The workspace's folder.
-        rounds: Entries of all frontiers so far; none before the first round.
-        done: Entries of all parts of the last round.
-        seeds: (url, kind); what the first round asks for.
-        config: Of the crawl; `max_pages` counts here.
+        rounds: All so far.
+        done: Entries of all parts of the last pass, in their order; none before the first pass.
+        seeds: (url, kind).
     """
-    if not rounds:
-        targets = [Target(url, kind, 0) for url, kind in seeds]
-        return make_plan([], targets, Counter(), config.max_pages)
-    known: _Known = set()
-    carried: list[Target] = []
-    taken: Counter[str] = Counter()
-    for entry in rounds:
-        table = read_table(storage, entry.file("frontier"))
-        names = (table.column(name).to_pylist() for name in ("url", "kind"))
-        known.update(zip(*names, strict=True))
-        carried = targets_in(table, WAITING)
-        taken.update(target.kind for target in targets_in(table, PLANNED))
-    found, reached = _discoveries(storage, done)
-    reached -= known
-    plan = make_plan(carried, _new(found, known | reached), taken, config.max_pages)
-    plan.reached = [Target(url, kind, 0) for url, kind in sorted(reached)]
-    return plan
+    rows = [(url, kind, 0) for url, kind in seeds]
+    again = (batch for entry in done for batch in _asked_again(storage, entry))
+    return Sources(
+        number=len(rounds.entries),
+        found=_chain([_found_rows(rows)], again),
+        carried=(),
+        reached=(),
+        known=lambda: (),
+        admitted={PAGE: 0, SITEMAP: 0},
+    )
 
 
-def _discoveries(storage: Storage, done: Iterable[Entry]) -> tuple[list[Target], _Known]:
-    """What the pages of a round link to, and where its redirects led."""
-    found: dict[tuple[str, str], Target] = {}
-    reached: _Known = set()
-    for entry in done:
-        fetches = read_table(storage, entry.file("fetches"), ["final_url", "kind"])
-        for url, kind in zip(*(c.to_pylist() for c in fetches.columns), strict=True):
-            if url is not None and kind != ROBOTS:
-                reached.add((url, kind))
-        for row in read_table(storage, entry.file("links")).to_pylist():
-            target = Target(**row)
-            known = found.setdefault((target.url, target.kind), target)
-            if target.depth < known.depth:
-                found[target.url, target.kind] = target
-    return list(found.values()), reached
+def next_sources(storage: Storage, rounds: Rounds, done: Sequence[Entry]) -> Sources:
+    """What a further round of a pass is planned from.
+
+    Args:
+        storage: The workspace's folder.
+        rounds: All so far.
+        done: Entries of all parts of the last round.
+    """
+    of_pass = rounds.of_pass
+    numbers = files_of(len(of_pass))
+    return Sources(
+        number=len(rounds.entries),
+        found=(batch for entry in done for batch in _links(storage, entry)),
+        carried=_carried(storage, rounds.last, done),
+        reached=(batch for entry in done for batch in _redirects(storage, entry)),
+        known=partial(_known, storage, [of_pass[number - 1] for number in numbers]),
+        admitted=rounds.last.detail["admitted"],
+    )
 
 
-def _new(found: Sequence[Target], known: _Known) -> list[Target]:
-    """What is not known yet; an address known as a sitemap is no page, though pages link to it."""
-    sitemaps = {url for url, kind in known if kind == SITEMAP}
-    sitemaps.update(target.url for target in found if target.kind == SITEMAP)
-    return [
-        target
-        for target in found
-        if (target.url, target.kind) not in known
-        and not (target.kind == PAGE and target.url in sitemaps)
+def earlier_known(storage: Storage, of_pass: Sequence[Entry]) -> Batches:
+    """KNOWN rows that the file of the round after these takes in."""
+    return _known(storage, [of_pass[number - 1] for number in merged_rounds(len(of_pass) + 1)])
+
+
+def _chain(*some: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batches in some:
+        yield from batches
+
+
+def _known(storage: Storage, entries: Iterable[Entry]) -> Iterator[pa.RecordBatch]:
+    for entry in entries:
+        for batch in read_batches(storage, entry.file("known"), batch_rows=1 << 16):
+            yield batch.cast(KNOWN)
+
+
+def _links(storage: Storage, entry: Entry) -> Iterator[pa.RecordBatch]:
+    for batch in read_batches(storage, entry.file("links"), batch_rows=1 << 15):
+        held = pa.nulls(batch.num_rows, FOUND.field("held").type)
+        columns = [batch.column(name) for name in FOUND.names[:-1]]
+        yield pa.RecordBatch.from_arrays([*columns, held], schema=FOUND)
+
+
+def _found_rows(rows: Sequence[tuple[str, str, int]], held: Any = None) -> pa.RecordBatch:  # noqa: ANN401 - pyarrow has no types
+    """FOUND rows of (url, kind, depth)."""
+    urls = [url for url, _, _ in rows]
+    hosts, host_keys, url_keys = address_keys(urls)
+    columns = [
+        pa.array(urls, pa.string()),
+        pa.array([kind for _, kind, _ in rows], pa.string()),
+        pa.array([depth for _, _, depth in rows], pa.int32()),
+        pa.array(hosts, pa.string()),
+        pa.array(host_keys),
+        pa.array(url_keys),
+        pa.nulls(len(rows), FOUND.field("held").type) if held is None else held,
     ]
+    return pa.RecordBatch.from_arrays(columns, schema=FOUND)
+
+
+def _redirects(storage: Storage, entry: Entry) -> Iterator[pa.RecordBatch]:
+    """FOUND rows of where a part's redirects led."""
+    names = ["url", "final_url", "kind"]
+    for batch in read_batches(storage, entry.file("fetches"), names):
+        led = pc.fill_null(pc.not_equal(batch.column("final_url"), batch.column("url")), False)
+        led = pc.and_(led, pc.is_in(batch.column("kind"), _ASKED_AS))
+        some = batch.filter(led)
+        columns = (some.column(name).to_pylist() for name in ("final_url", "kind"))
+        yield _found_rows([(url, kind, 0) for url, kind in zip(*columns, strict=True)])
+
+
+def _asked_again(storage: Storage, entry: Entry) -> Iterator[pa.RecordBatch]:
+    """FOUND rows of what a part fetched, or may be had another time, with what is held of it."""
+    names = ["url", "kind", "depth", "outcome", "reason", "status", "held"]
+    for batch in read_batches(storage, entry.file("fetches"), names):
+        status = pc.fill_null(batch.column("status"), 0)
+        may_pass = pc.or_(
+            pc.is_in(batch.column("reason"), _PASSING),
+            pc.or_(pc.equal(status, _TOO_MANY_REQUESTS), pc.greater_equal(status, _SERVER_ERROR)),
+        )
+        wanted = pc.or_(pc.equal(batch.column("outcome"), FETCHED), may_pass)
+        some = batch.filter(pc.and_(wanted, pc.is_in(batch.column("kind"), _ASKED_AS)))
+        columns = (some.column(name).to_pylist() for name in ("url", "kind", "depth"))
+        yield _found_rows(list(zip(*columns, strict=True)), some.column("held"))
+
+
+def _carried(storage: Storage, last: Entry, done: Sequence[Entry]) -> Iterator[pa.RecordBatch]:
+    """FRONTIER rows that a round leaves to the next: what waits, and what hosts had no time for."""
+    deferred = _deferred(storage, done)
+    for batch in read_batches(storage, last.file("frontier"), batch_rows=1 << 15):
+        batch = batch.cast(FRONTIER)
+        state = batch.column("state")
+        waits = pc.equal(state, WAITING)
+        if len(deferred):
+            keys = _keys_of(batch.column("url_key").to_numpy(), batch.column("kind"))
+            among = pa.array(np.isin(keys, deferred))
+            again = pc.and_(pc.equal(state, PLANNED), among)
+            again = pc.and_(again, pc.less(batch.column("turn"), MAX_TURNS - 1))
+            turn = pc.add(batch.column("turn"), again.cast(pa.int32()))
+            batch = batch.set_column(FRONTIER.names.index("turn"), FRONTIER.field("turn"), turn)
+            waits = pc.or_(waits, again)
+        if pc.any(waits).as_py():
+            yield batch.filter(waits)
+
+
+def _deferred(storage: Storage, done: Sequence[Entry]) -> npt.NDArray[np.uint64]:
+    """Keys (see `_keys_of`) of what a round did not ask for, as the hosts were busy; sorted."""
+    found: list[npt.NDArray[np.uint64]] = []
+    for entry in done:
+        reasons = {**entry.detail["reasons"], **entry.detail["sitemaps"]}
+        if not any(reason in reasons for reason in DEFERRED):
+            continue
+        for batch in read_batches(storage, entry.file("fetches"), ["url", "kind", "reason"]):
+            some = batch.filter(pc.is_in(batch.column("reason"), pa.array(DEFERRED)))
+            _, _, keys = address_keys(some.column("url").to_pylist())
+            found.append(_keys_of(keys, some.column("kind")))
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
+
+
+def _keys_of(keys: npt.NDArray[np.uint64], kinds: pa.Array) -> npt.NDArray[np.uint64]:
+    """uint64[n]: the hash of an address, with another last bit where it is a sitemap."""
+    is_sitemap = pc.equal(kinds, SITEMAP).to_numpy(zero_copy_only=False)
+    marked: npt.NDArray[np.uint64] = keys ^ is_sitemap.astype(np.uint64)
+    return marked

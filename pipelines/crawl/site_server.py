@@ -3,9 +3,11 @@
 The demo crawls it, and so do tests: a crawl of real HTTP without a network. It gives what is there
 and nothing else: no listings, nothing outside the folder (links that lead out included), nothing
 under another host's name. Pages are sent without a charset, so that their own `meta` tags count, as
-on most servers.
+on most servers. Each has an ETag that is a hash of it, and a client that holds it is told that
+nothing has changed (304), so that a second pass of a crawl can be tried.
 """
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,12 +111,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.NOT_FOUND, "text/plain", b"not found\n", with_body=with_body)
         else:
             media_type = _TYPES.get(found.suffix.lower(), _UNKNOWN)
-            self._send(HTTPStatus.OK, media_type, found.read_bytes(), with_body=with_body)
+            body = found.read_bytes()
+            etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+            if self.headers.get("If-None-Match") == etag:
+                self._send(HTTPStatus.NOT_MODIFIED, media_type, b"", with_body=False, etag=etag)
+            else:
+                self._send(HTTPStatus.OK, media_type, body, with_body=with_body, etag=etag)
 
-    def _send(self, status: HTTPStatus, media_type: str, body: bytes, *, with_body: bool) -> None:
+    def _send(
+        self, status: HTTPStatus, media_type: str, body: bytes, *, with_body: bool, etag: str = ""
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(body)))
+        if status != HTTPStatus.NOT_MODIFIED:
+            self.send_header("Content-Length", str(len(body)))
+        if etag:
+            self.send_header("ETag", etag)
         self.end_headers()
         if with_body:
             self.wfile.write(body)

@@ -1,128 +1,90 @@
 """The visit of one host: its addresses of a round, one request after the other.
 
-For each address: is it allowed by robots.txt, what does the server answer, where does it redirect
-to, is it to be kept. A redirect within the host is followed at once and passes the same checks; one
-to another host of the scope becomes an address of the next round, where that host's own visitor
-asks for it. What leads to an address that the crawl knows already is not fetched a second time.
+For each address: does a block list or a takedown name it, do robots.txt and the site's other rules
+allow it, what does the server answer, where does it redirect to, is it to be kept. A redirect
+within the host is followed at once and passes the same checks; one to another host of the scope
+becomes an address of the next round, where that host's own visitor asks for it. What leads to an
+address that the crawl knows already is not fetched a second time. There are no cookies: a wall that
+wants one is a redirect loop.
 
-Reasons for which an address is not fetched are listed in `REASONS`; those of the shape
-`http_status_404` stand beside them.
+A host costs a round a bounded time. After eight addresses without an answer it is given up; after
+three that it refuses as busy, a Retry-After beyond a minute, or half an hour of its own answering
+time, the rest of its addresses are `host_busy` and may be asked for in a later round. Where twenty
+addresses that differ in their query alone gave the same page, the others of that path are a `trap`.
+
+What an earlier pass has fetched is asked for with its validators; see `archive` for what is written
+then.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from pipelines.config import CrawlConfig
-from pipelines.crawl.archive import Draft, Extent
-from pipelines.crawl.exchange import REDIRECTS, Exchange, Limits, NotFetched
+from pipelines.crawl.ai_policy import answer_refusal
+from pipelines.crawl.archive import NOT_MODIFIED, SAME_PAYLOAD, Draft, Validators, sent_digest
+from pipelines.crawl.exchange import (
+    BUSY_STATUS,
+    NOT_MODIFIED_STATUS,
+    REDIRECTS,
+    Exchange,
+    Limits,
+    NotFetched,
+)
+from pipelines.crawl.fetching import Fetcher, is_left_alone
 from pipelines.crawl.lanes import Lanes
-from pipelines.crawl.robots import (
-    MAX_ROBOTS_BYTES,
-    MAX_ROBOTS_REDIRECTS,
-    RobotsRules,
-    header_directives,
-    parse_robots,
-    robots_url,
-)
-from pipelines.crawl.schema import FETCHED, NOT_FETCHED, PAGE, ROBOTS, SITEMAP
-from pipelines.crawl.scope import OUT_OF_SCOPE, Scope
+from pipelines.crawl.robots import header_directives
+from pipelines.crawl.schema import FETCHED, PAGE, ROBOTS
+from pipelines.crawl.scope import OUT_OF_SCOPE, TRAP, Scope
+from pipelines.crawl.site_rules import SiteRules
 from pipelines.crawl.sitemaps import MAX_SITEMAP_BYTES
-from pipelines.extract.http_message import (
-    BrokenMessage,
-    Response,
-    charset_of,
-    decode_body,
-    media_type_of,
-)
-from pipelines.extract.media import sniff_media_type
+from pipelines.crawl.targets import DEFERRED, REASONS, Target, Visit
+from pipelines.extract.http_message import charset_of, media_type_of
+from pipelines.extract.media import ASKED_TYPES, HTML_TYPES, sniff_media_type
 from pipelines.extract.uris import canonical_uri, host_of
 from pipelines.workspace.jobs import METER
 from pipelines.workspace.schema import payload_digest
 
-REASONS: Final = {
-    "robots_denied": "robots.txt disallows the path",
-    "robots_unreachable": "robots.txt cannot be had, so that everything is disallowed",
-    "crawl_delay_too_long": "robots.txt asks for a pause that would take days",
-    "private_address": "the host has no public address, and allow_private does not name it",
-    "unreachable_host": "the name cannot be resolved",
-    "connection_failed": "no connection, or it was lost",
-    "tls_failed": "the certificate or the encryption is not good",
-    "timed_out": "the answer took longer than `timeout`",
-    "host_unresponsive": "many addresses of the host before it had no answer",
-    "redirect_loop": "a redirect led back",
-    "too_many_redirects": "more than `max_redirects`",
-    "out_of_scope_redirect": "a redirect to what the crawl may not follow",
-    "redirect_to_other_host": "a redirect to another host in scope, which is asked in its turn",
-    "redirect_to_known": "a redirect to an address that the crawl knows already",
-    "too_large": "more than `max_body_bytes` as sent",
-    "unpacked_too_large": "more than `max_body_bytes` unpacked",
-    "bad_encoding": "a content encoding that is unknown or broken",
-    "truncated_body": "the body ended before it was whole",
-    "huge_header": "header fields beyond all measure",
-    "broken_http": "no HTTP",
-    "bad_url": "an address that cannot be asked for",
-    "not_asked_media_type": "no page, no plain text, no PDF",
-    "noindex": "the page asks not to be used",
-    "broken_sitemap": "what should be a sitemap is none",
-}
-KEPT_TYPES: Final = ("text/html", "application/xhtml+xml", "text/plain", "application/pdf")
+__all__ = [
+    "DEFERRED",
+    "KEPT_TYPES",
+    "REASONS",
+    "HostVisit",
+    "Known",
+    "Target",
+    "Validators",
+    "Visit",
+    "is_archived",
+    "judge_page",
+    "takes_page",
+]
+
+KEPT_TYPES: Final = ASKED_TYPES
+"""Media types of pages that are kept: those that extraction reads."""
 _VAGUE_TYPES: Final = (None, "application/octet-stream")
 # Addresses of a host that have no answer at all, one after the other, before it is given up.
 _MAX_FAILURES: Final = 8
 _FAILURES: Final = ("connection_failed", "timed_out", "truncated_body")
-_MAX_PAUSE_S: Final = 60.0
-_MAX_TOLD_CHARS: Final = 300
-_REASON_OF_BODY: Final = {
-    "too_large": "unpacked_too_large",
-    "unknown_content_encoding": "bad_encoding",
-    "broken_content_encoding": "bad_encoding",
-    "truncated_record": "truncated_body",
+_MAX_REFUSALS: Final = 3
+_MAX_ANSWERING_S: Final = 1800.0
+_MAX_SAME_ANSWERS: Final = 20
+_BLOCKED: Final = {
+    "block_list": "a block list of the crawl names it",
+    "taken_down": "it was taken down",
 }
+_BUSY: Final = tuple(f"http_status_{status}" for status in BUSY_STATUS)
+_MAX_TOLD_CHARS: Final = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An address to ask for."""
+class Known(Protocol):
+    """Addresses of a host that the crawl has asked for or will ask for."""
 
-    url: str
-    """Canonical."""
-    kind: str
-    """page or sitemap."""
-    depth: int
+    def __contains__(self, url: str, /) -> bool:
+        """Whether it is one of them."""
 
-
-@dataclass(slots=True)
-class Visit:
-    """What became of an address."""
-
-    url: str
-    kind: str
-    depth: int
-    outcome: str = NOT_FETCHED
-    reason: str | None = None
-    message: str | None = None
-    status: int | None = None
-    final_url: str | None = None
-    media_type: str | None = None
-    charset: str | None = None
-    digest: bytes | None = None
-    num_bytes: int | None = None
-    tries: int = 0
-    seconds: float = 0.0
-    extent: Extent | None = None
-    """In the host's draft; also of a page that asks not to be used, until its links are read."""
-    nofollow: bool = False
-    leads_to: tuple[Target, ...] = ()
-    """Addresses found without looking into the body."""
-    dropped: list[str] = field(default_factory=list)
-    """Why addresses found so are not followed."""
-
-    def refuse(self, error: NotFetched) -> None:
-        """Notes that there is nothing to keep."""
-        self.outcome, self.reason, self.message = NOT_FETCHED, error.reason, error.message or None
-        self.status = error.status if error.status is not None else self.status
+    def add(self, url: str, /) -> None:
+        """One more."""
 
 
 def takes_page(content_type: str | None) -> bool:
@@ -134,14 +96,41 @@ def takes_page(content_type: str | None) -> bool:
 def is_archived(visit: Visit) -> bool:
     """Whether an answer stands in the archive.
 
-    All pages that are kept do. Of robots.txt and sitemaps only what extraction, which sees nothing
-    but the archive, cannot take for a page: not a sitemap that was sent as text, for example.
+    All pages that are kept do. Of robots.txt, policies and sitemaps only what extraction, which
+    sees nothing but the archive, cannot take for a page: not a sitemap that was sent as text, for
+    example.
     """
     if visit.outcome != FETCHED or visit.kind == PAGE:
         return visit.outcome == FETCHED
     if visit.kind == ROBOTS:
         return urlsplit(visit.final_url or "").path == "/robots.txt"
     return visit.media_type not in (*_VAGUE_TYPES, *KEPT_TYPES)
+
+
+def judge_page(visit: Visit, row: dict[str, Any], scope: Scope, config: CrawlConfig) -> bool:
+    """Decides over a fetched page by what it says of itself.
+
+    Args:
+        visit: Refused where the page asks not to be used, or is of another language.
+        row: FOUND row of the page.
+        scope: Of the crawl.
+        config: Likewise.
+
+    Returns:
+        Whether its links may be followed.
+    """
+    language = row["language"] or visit.language
+    if visit.kind == PAGE and not scope.speaks(language):
+        visit.refuse(NotFetched("other_language", f"declares {(language or '')[:50]!r}"))
+        return False
+    if visit.reason is None and row["noindex"]:
+        visit.refuse(NotFetched("noindex", "robots meta tag"))
+    if visit.reason is None and config.obey_ai_policy:
+        if row["noai"]:
+            visit.refuse(NotFetched("noai", "robots meta tag"))
+        elif row["tdm_reserved"]:
+            visit.refuse(NotFetched("tdm_reserved", "tdm-reservation meta tag"))
+    return not (visit.nofollow or (row["nofollow"] and visit.kind == PAGE))
 
 
 class HostVisit:
@@ -162,68 +151,117 @@ class HostVisit:
         lanes: Lanes,
         config: CrawlConfig,
         scope: Scope,
-        known: set[str],
+        known: Known,
         draft: Draft,
     ) -> None:
         self._host = host
-        self._lanes = lanes
         self._lane = lanes.of(host)
         self._config = config
         self._scope = scope
         self._known = known
-        self._draft = draft
-        self._robots: dict[str, RobotsRules] = {}
+        self._fetcher = Fetcher(lanes, config, draft)
+        self._rules = SiteRules(self._fetcher, config, scope, self._keep_delay)
         self._failures = 0
-        self.visits: list[Visit] = []
+        self._refusals = 0
+        self._answering_s = 0.0
+        self._busy: str | None = None
+        """Why the host is left alone."""
+        self._blocked: dict[str, str | None] = {}
+        self._same: dict[str, tuple[bytes, int]] = {}
+        """Path -> digest of its last page, and addresses in a row that gave it."""
 
     async def run(self, targets: Sequence[Target]) -> list[Visit]:
         """Visits in the order of requests; the fetch of a robots.txt stands before what needed it.
 
         Every target gets exactly one visit.
         """
+        visits: list[Visit] = []
+        urls = [target.url for target in targets]
+        self._blocked = dict(zip(urls, self._scope.blocked.refusals(urls), strict=True))
         for target in targets:
-            visit = Visit(target.url, target.kind, target.depth)
+            visit = Visit(target.url, target.kind, target.depth, target.validators)
             try:
                 await self._fetch(visit)
             except NotFetched as error:
                 visit.refuse(error)
+                self._count_refusal(error)
             except (OSError, RuntimeError):
                 raise  # the disk or the machine; the site is not at fault
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                 # A stranger's bytes must never end a crawl: what no rule foresaw costs one address.
                 told = f"{type(error).__name__}: {error}"
                 visit.refuse(NotFetched("broken_http", told[:_MAX_TOLD_CHARS]))
-            self._count_failure(visit)
-            self.visits.append(visit)
+            self._count(visit)
+            visits += [*self._rules.visits, visit]
+            self._rules.visits.clear()
             if target.kind == PAGE:
                 METER.add("crawl", 1)
-        return self.visits
+        return visits
 
     async def _fetch(self, visit: Visit) -> None:
+        if self._busy is not None:
+            raise NotFetched("host_busy", self._busy)
         if self._failures >= _MAX_FAILURES:
             raise NotFetched("host_unresponsive", f"{self._failures} addresses had no answer")
+        blocked = self._blocked[visit.url]
+        if blocked is not None:
+            raise NotFetched(blocked, _BLOCKED[blocked])
         is_page = visit.kind == PAGE
+        if is_page:
+            self._check_trap(visit.url)
         limits = Limits(
             max_bytes=self._config.max_body_bytes if is_page else MAX_SITEMAP_BYTES,
             takes=takes_page if is_page else None,
         )
         made = await self._follow(visit, limits)
         with made.body:
-            self._keep(visit, made)
+            self._keep(visit, made, limits.max_bytes)
 
-    def _count_failure(self, visit: Visit) -> None:
+    def _keep_delay(self, seconds: float) -> None:
+        """A robots.txt was read; the site's own pause also follows it."""
+        self._lane.pace.require(seconds)
+        self._lane.hold(self._lane.pace.pause_s)
+
+    def _count_refusal(self, error: NotFetched) -> None:
+        if error.reason in _BUSY:
+            self._refusals += 1
+            wait = error.retry_after_s
+            if is_left_alone(error):
+                self._busy = f"it asks for a pause of {wait:g} s"
+            elif self._refusals >= _MAX_REFUSALS:
+                self._busy = f"{self._refusals} addresses in a row were refused as {error.reason}"
+
+    def _count(self, visit: Visit) -> None:
         if visit.reason in _FAILURES:
             self._failures += 1
         elif visit.tries and visit.reason != "host_unresponsive":
             self._failures = 0
+        if visit.tries and visit.reason not in _BUSY:
+            self._refusals = 0
+        self._answering_s += visit.seconds
+        if self._answering_s > _MAX_ANSWERING_S and self._busy is None:
+            self._busy = f"its answers took {self._answering_s:.0f} s"
+        if visit.outcome == FETCHED and visit.kind == PAGE and visit.digest is not None:
+            path, _, query = visit.url.partition("?")
+            digest, times = self._same.get(path, (b"", 0))
+            if query:
+                self._same[path] = visit.digest, times + 1 if digest == visit.digest else 1
+
+    def _check_trap(self, url: str) -> None:
+        path, _, query = url.partition("?")
+        times = self._same.get(path, (b"", 0))[1]
+        if query and times >= _MAX_SAME_ANSWERS:
+            raise NotFetched(TRAP, f"{times} queries of this path gave the same page")
 
     async def _follow(self, visit: Visit, limits: Limits) -> Exchange:
         """The answer behind all redirects."""
         url, passed = visit.url, {visit.url}
         while True:
-            await self._check_robots(url)
+            await self._rules.check(url, visit.kind)
             visit.final_url = url
-            made = await self._ask(visit, url, limits)
+            held = visit.held
+            conditions = held.conditions if held is not None and url == held.record_uri else ()
+            made = await self._fetcher.ask(visit, url, replace(limits, conditions=conditions))
             visit.status = made.status
             if made.status not in REDIRECTS:
                 return made
@@ -244,167 +282,68 @@ class HostVisit:
             raise NotFetched("redirect_loop", told)
         if len(passed) > self._config.max_redirects:
             raise NotFetched("too_many_redirects", told)
-        refusal = self._scope.refusal(url)
+        refusal = self._scope.refusal(url, visit.kind)
+        if refusal in _BLOCKED:
+            raise NotFetched(refusal, told)
         if refusal is not None:
             kind = "" if refusal == OUT_OF_SCOPE else f" ({refusal})"
             raise NotFetched("out_of_scope_redirect", told + kind)
         if host_of(url) != self._host:
             visit.leads_to = (Target(url, visit.kind, visit.depth),)
             raise NotFetched("redirect_to_other_host", told)
-        if url in self._known:
+        is_held = visit.held is not None and url == visit.held.record_uri
+        if url in self._known and not is_held:
             raise NotFetched("redirect_to_known", told)
         return url
 
-    async def _ask(self, visit: Visit, url: str, limits: Limits) -> Exchange:
-        """An answer, after further tries where they may help."""
-        lane = self._lanes.of(host_of(url) or "")
-        attempt = 0
-        while True:
-            visit.tries += 1
-            try:
-                made = await lane.get(url, limits)
-            except NotFetched as error:
-                visit.seconds += error.seconds
-                attempt += 1
-                pause = error.retry_after_s
-                if pause is None:
-                    pause = min(_MAX_PAUSE_S, lane.delay_s * 2**attempt)
-                # Who is asked to come back tomorrow should not come back in a minute.
-                may_try = error.is_passing and pause <= _MAX_PAUSE_S
-                if attempt > self._config.retries or not may_try:
-                    raise
-                lane.hold(pause)
-            else:
-                visit.seconds += made.seconds
-                return made
-
-    def _keep(self, visit: Visit, made: Exchange) -> None:
+    def _keep(self, visit: Visit, made: Exchange, max_bytes: int) -> None:
         """Decides over a whole answer, and writes it."""
         content_type = made.field("content-type")
         visit.media_type = media_type_of(content_type)
         visit.charset = charset_of(content_type)
-        payload = self._payload(made, visit.kind)
+        visit.language = made.field("content-language")
+        if made.status == NOT_MODIFIED_STATUS:
+            self._judge_answer(visit, made)
+            if visit.reason is None:
+                visit.accept()
+                self._fetcher.write_revisit(visit, made, NOT_MODIFIED)
+            return
+        payload = self._fetcher.payload(made, max_bytes)
         if visit.kind == PAGE:
             if visit.media_type in _VAGUE_TYPES:
                 visit.media_type = sniff_media_type(payload)
             if visit.media_type not in KEPT_TYPES:
                 raise NotFetched("not_asked_media_type", content_type or "", status=made.status)
-            directives = header_directives(made.all_fields("x-robots-tag"))
-            visit.nofollow = directives.nofollow
-            if directives.noindex:
-                visit.refuse(NotFetched("noindex", "X-Robots-Tag"))
+            self._judge_answer(visit, made)
         if visit.reason is None:
-            visit.outcome = FETCHED
-        self._write(visit, made, payload)
+            visit.accept()
+        held = visit.held
+        if visit.reason is None and held is not None and _repeats(held, made, payload):
+            self._fetcher.write_revisit(visit, made, SAME_PAYLOAD)
+        else:
+            self._fetcher.write(visit, made, payload)
 
-    def _write(self, visit: Visit, made: Exchange, payload: bytes) -> None:
-        visit.digest = payload_digest(payload)
-        visit.num_bytes = made.num_bytes
-        visit.extent = self._draft.write(made)
-
-    def _payload(self, made: Exchange, kind: str) -> bytes:
-        """The body with its content encodings undone."""
-        made.body.seek(0)
-        fields: dict[str, str] = {}
-        for name, value in made.fields:
-            fields.setdefault(name, value)
-        fields.pop("transfer-encoding", None)
-        response = Response(made.status, fields, made.body.read())
-        limit = MAX_SITEMAP_BYTES if kind == SITEMAP else self._config.max_body_bytes
-        try:
-            return decode_body(response, max_bytes=limit)
-        except BrokenMessage as error:
-            reason = _REASON_OF_BODY[error.reason]
-            raise NotFetched(reason, str(error), status=made.status) from error
-
-    async def _check_robots(self, url: str) -> None:
-        """Raises where robots.txt does not allow an address."""
-        place = robots_url(url)
-        if place not in self._robots:
-            visit = Visit(place, ROBOTS, 0)
-            self._robots[place] = await self._read_robots(visit)
-            self.visits.append(visit)
-            self._lane.delay_s = max(self._lane.delay_s, self._robots[place].delay_s)
-            self._lane.hold(self._lane.delay_s)  # the site's own pause also follows robots.txt
-        refusal = self._robots[place].refusal(url)
-        if refusal is not None:
-            raise NotFetched(*refusal)
-
-    async def _read_robots(self, visit: Visit) -> RobotsRules:
-        """Fetches and keeps one robots.txt."""
-        try:
-            made = await self._robots_answer(visit)
-        except NotFetched as error:
-            visit.refuse(error)
-            return _without_robots(error)
-        with made.body:
-            try:
-                payload = self._payload(made, ROBOTS)
-            except NotFetched as error:
-                visit.refuse(error)
-                return RobotsRules(closed=("robots_unreachable", f"robots.txt: {error.reason}"))
-            visit.media_type = media_type_of(made.field("content-type"))
-            rules = parse_robots(payload)
-            if made.is_cut:
-                message = f"only its first {MAX_ROBOTS_BYTES} bytes were read"
-                visit.refuse(NotFetched("too_large", message))
-            else:
-                visit.outcome = FETCHED
-                self._write(visit, made, payload)
-        self._add_sitemaps(visit, rules)
-        return rules
-
-    async def _robots_answer(self, visit: Visit) -> Exchange:
-        """The answer behind up to five redirects, which may lead to other hosts (RFC 9309)."""
-        url = visit.url
-        limits = Limits(max_bytes=MAX_ROBOTS_BYTES, may_cut=True)
-        for _ in range(MAX_ROBOTS_REDIRECTS + 1):
-            visit.final_url = url
-            made = await self._ask(visit, url, limits)
-            visit.status = made.status
-            if made.status not in REDIRECTS:
-                return made
-            made.body.close()
-            try:
-                url = _joined(url, made.field("location") or "")
-            except NotFetched as error:
-                raise NotFetched("out_of_scope_redirect", error.message) from error
-            if Scope(frozenset([host_of(url) or ""])).refusal(url) is not None:
-                raise NotFetched("out_of_scope_redirect", f"to {url}")
-        raise NotFetched("too_many_redirects", f"more than {MAX_ROBOTS_REDIRECTS}")
-
-    def _add_sitemaps(self, visit: Visit, rules: RobotsRules) -> None:
-        if not self._config.sitemaps:
+    def _judge_answer(self, visit: Visit, made: Exchange) -> None:
+        """Refuses a page by the fields of its answer; its links may still be followed."""
+        if visit.kind != PAGE:
             return
-        for written in rules.sitemaps:
-            try:
-                url = _joined(visit.final_url or visit.url, written)
-            except NotFetched as error:
-                visit.dropped.append(error.reason)
-                continue
-            refusal = self._scope.refusal(url)
-            if refusal is None:
-                visit.leads_to = (*visit.leads_to, Target(url, SITEMAP, 0))
-            else:
-                visit.dropped.append(refusal)
+        directives = header_directives(made.all_fields("x-robots-tag"))
+        visit.nofollow = directives.nofollow
+        if directives.noindex:
+            visit.refuse(NotFetched("noindex", "X-Robots-Tag"))
+        elif self._config.obey_ai_policy and directives.noai:
+            visit.refuse(NotFetched("noai", "X-Robots-Tag"))
+        elif self._config.obey_ai_policy and (refusal := answer_refusal(made.fields)) is not None:
+            visit.refuse(NotFetched(*refusal))
+        elif visit.media_type not in HTML_TYPES and not self._scope.speaks(visit.language):
+            told = (visit.language or "")[:50]
+            visit.refuse(NotFetched("other_language", f"Content-Language {told!r}"))
 
 
-def _joined(base: str, reference: str) -> str:
-    """The canonical address of a reference.
-
-    Raises:
-        NotFetched: It is no address.
-    """
-    try:
-        return canonical_uri(urljoin(base, reference))
-    except ValueError as error:
-        raise NotFetched("bad_url", f"{reference[:200]!r} is no address: {error}") from error
-
-
-def _without_robots(error: NotFetched) -> RobotsRules:
-    """What holds where there is no robots.txt: everything is allowed, or nothing."""
-    if error.status is not None and 400 <= error.status < 500 and error.status != 429:
-        return RobotsRules()
-    if error.reason in ("private_address", "unreachable_host", "tls_failed", "bad_url"):
-        return RobotsRules(closed=(error.reason, error.message))
-    return RobotsRules(closed=("robots_unreachable", f"robots.txt: {error.reason} {error.message}"))
+def _repeats(held: Validators, made: Exchange, payload: bytes) -> bool:
+    """Whether an answer is, byte for byte, what is held of that very address."""
+    return (
+        made.url == held.record_uri
+        and payload_digest(payload) == held.digest
+        and sent_digest(made.body) == held.sent_digest
+    )

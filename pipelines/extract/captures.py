@@ -4,9 +4,13 @@ Asked for are responses (status 200 or 203) and resources of the media types `AS
 text of `conversion` records (WET). Everything else is not asked for and says so in `reason`:
 `warc_<type>`, `arc_filedesc`, `http_status_<n>`, `robots_txt`, `crawler_log`,
 `media_type:<type>`. A media type that is absent, or says nothing (`application/octet-stream`), is
-replaced by what the crawler identified or by a look at the bytes. PDF files are told by their bytes
-whatever they were sent as (`application/x-download`, `image/pdf`, even a page), and a page that was
-sent in place of a PDF, as for an error, is a page.
+replaced by what the crawler identified or by a look at the bytes. PDF files and packages (EPUB,
+DOCX, ODT, PPTX, XPS) are told by their bytes whatever they were sent as (`application/x-download`,
+`application/zip`, even a page), and a page that was sent in place of one, as for an error, is one.
+
+A payload that the crawler says it cut (WARC-Truncated: length, time, disconnect, unspecified) is
+marked `truncated` in `meta`. A page or a text of which the end is missing is still one; a PDF or a
+package keeps its directory at its end, so there it is a reject, `truncated_payload`.
 
 Sources: WARC/1.1 (ISO 28500:2017); the WARC-Identified-* fields of Common Crawl; robots.txt
 RFC 9309; `metadata://gnu.org/` resources are the log and the arguments of wget.
@@ -24,6 +28,7 @@ from pipelines.extract.http_message import (
 )
 from pipelines.extract.media import (
     ASKED_TYPES,
+    OFFICE_TYPES,
     PDF_TYPE,
     looks_like_html,
     looks_like_pdf,
@@ -36,6 +41,10 @@ from pipelines.workspace.schema import ASKED, NOT_ASKED, REJECTED
 _ASKED_STATUS: Final = (200, 203)
 _HEAD_BYTES: Final = 2048  # a PDF header, junk before it and the size of a first chunk
 _VAGUE_TYPES: Final = (None, "application/octet-stream", "unknown/unknown", "no-type/no-type")
+_TOLD_TYPES: Final = (PDF_TYPE, *OFFICE_TYPES)
+_ZIP: Final = b"PK\x03\x04"
+_CHUNK_HEAD_BYTES: Final = 32
+_TRUNCATED: Final = "truncated"  # key of meta
 _KNOWN_KINDS: Final = ("warcinfo", "request", "metadata", "revisit")
 
 
@@ -84,7 +93,7 @@ def _response(blank: Record, header: RecordHeader, body: bytes, max_bytes: int) 
         return _not_asked(blank, f"http_status_{response.status}")
     declared = media_type_of(content_type)
     is_named = declared in _VAGUE_TYPES or declared in ASKED_TYPES
-    if not is_named and not _may_be_pdf(header, response.body):
+    if not is_named and not _may_be_told(header, response.body):
         return _not_asked(blank, f"media_type:{declared}")
     is_cut = "warc-truncated" in header.fields
     payload = decode_body(response, max_bytes=max_bytes, is_cut=is_cut)
@@ -94,15 +103,27 @@ def _response(blank: Record, header: RecordHeader, body: bytes, max_bytes: int) 
     return _page(blank.replace(meta=meta), header, payload, content_type)
 
 
-def _may_be_pdf(header: RecordHeader, body: bytes) -> bool:
-    """Whether a body is worth decoding to see a PDF: its header shows unless it is compressed."""
+def _may_be_told(header: RecordHeader, body: bytes) -> bool:
+    """Whether a body is worth decoding: its bytes tell what it is, unless they are packed."""
     identified = media_type_of(header.fields.get("warc-identified-payload-type"))
-    return identified == PDF_TYPE or b"%PDF-" in body[:_HEAD_BYTES]
+    if identified in _TOLD_TYPES or b"%PDF-" in body[:_HEAD_BYTES]:
+        return True
+    # A chunk size may stand before the package.
+    start = body.find(_ZIP, 0, _CHUNK_HEAD_BYTES)
+    return start >= 0 and sniff_media_type(body[start:]) in OFFICE_TYPES
+
+
+def _told_type(payload: bytes) -> str | None:
+    """PDF_TYPE or one of OFFICE_TYPES where the bytes say so."""
+    if looks_like_pdf(payload):
+        return PDF_TYPE
+    found = sniff_media_type(payload) if payload.startswith(_ZIP) else None
+    return found if found in OFFICE_TYPES else None
 
 
 def _meta_of_header(blank: Record, header: RecordHeader) -> dict[str, str]:
     cut = header.fields.get("warc-truncated")
-    return blank.meta | ({"warc_truncated": cut or "unspecified"} if cut is not None else {})
+    return blank.meta | ({_TRUNCATED: cut.lower() or "unspecified"} if cut is not None else {})
 
 
 def _page(blank: Record, header: RecordHeader, payload: bytes, content_type: str) -> Record:
@@ -110,9 +131,10 @@ def _page(blank: Record, header: RecordHeader, payload: bytes, content_type: str
     if media_type in _VAGUE_TYPES:
         identified = media_type_of(header.fields.get("warc-identified-payload-type"))
         media_type = identified if identified not in _VAGUE_TYPES else sniff_media_type(payload)
-    if looks_like_pdf(payload):
-        media_type = PDF_TYPE
-    elif media_type == PDF_TYPE and looks_like_html(payload):
+    told = _told_type(payload)
+    if told is not None:
+        media_type = told
+    elif media_type in _TOLD_TYPES and looks_like_html(payload):
         media_type = "text/html"
     blank = blank.replace(media_type=media_type)
     reason = _uri_reason(blank.uri)
@@ -122,6 +144,9 @@ def _page(blank: Record, header: RecordHeader, payload: bytes, content_type: str
         return _not_asked(blank, reason)
     if not payload:
         return _rejected(blank, "empty_payload", "the record has no payload")
+    if media_type in _TOLD_TYPES and _TRUNCATED in blank.meta:
+        message = f"{len(payload)} bytes are there; WARC-Truncated: {blank.meta[_TRUNCATED]}"
+        return _rejected(blank, "truncated_payload", message)
     return _asked(blank, payload=payload, charset=charset_of(content_type))
 
 

@@ -97,6 +97,30 @@ class Decoded:
     """bom, utf16, utf8, escapes, http, meta, detected or fallback."""
 
 
+@dataclass(frozen=True, slots=True)
+class DecodedBytes:
+    """A text as UTF-8, and how it was found."""
+
+    data: bytes
+    """Valid UTF-8; the very bytes that were given where they are."""
+    charset: str
+    """As in Decoded."""
+    source: str
+    """As in Decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Which charset bytes are in."""
+
+    codec: str
+    source: str
+    start: int = 0
+    """Length of the byte order mark."""
+    text: str | None = None
+    """The decoded text, where finding out has made it."""
+
+
 def decode(data: bytes, *, http: str | None = None, is_html: bool = True) -> Decoded:
     """Decodes a page or text.
 
@@ -108,27 +132,71 @@ def decode(data: bytes, *, http: str | None = None, is_html: bool = True) -> Dec
     Returns:
         The text without byte order mark and lone surrogates; U+FFFD stands for what is broken.
     """
+    found = _find(data, http, is_html)
+    return Decoded(_text(data, found), _name(found.codec), found.source)
+
+
+def decode_bytes(data: bytes, *, http: str | None = None, is_html: bool = True) -> DecodedBytes:
+    """As `decode`, for readers of UTF-8: nine pages in ten are in it and come back as they are.
+
+    Args:
+        data: All its bytes.
+        http: Charset that HTTP declares.
+        is_html: Whether a declaration within the page counts.
+    """
+    found = _find(data, http, is_html)
+    if found.text is not None and found.codec == "utf-8":
+        written = data[found.start :]
+    else:
+        written = _text(data, found).encode("utf-8")
+    return DecodedBytes(written, _name(found.codec), found.source)
+
+
+def _find(data: bytes, http: str | None, is_html: bool) -> _Found:
     for mark, name in _BOMS:
         if data.startswith(mark):
-            return _decoded(data[len(mark) :], name, "bom")
+            text = _utf8_text(data[len(mark) :]) if name == "utf-8" else None
+            return _Found(name, "bom", len(mark), text)
     utf16 = utf16_of_nuls(data)
     if utf16 is not None:
-        return _decoded(data, utf16, "utf16")
+        return _Found(utf16, "utf16")
     declared = [(codec_of_label(http), "http")]
     if is_html:
         declared.append((codec_of_label(meta_charset(data)), "meta"))
     if _is_iso2022(data):
-        return _decoded(data, "iso2022_jp", "escapes")
-    if data.isascii():
-        return Decoded(data.decode("ascii"), "utf-8", "utf8")
-    if _is_utf8(data, [codec for codec, _ in declared if codec]):
-        return _decoded(data, "utf-8", "utf8")
+        return _Found("iso2022_jp", "escapes")
+    text = _utf8_text(data)
+    codecs_declared = [codec for codec, _ in declared if codec]
+    if _is_damaged_utf8(data) if text is None else _is_utf8(data, text, codecs_declared):
+        return _Found("utf-8", "utf8", 0, text)
     visible = _visible(data) if is_html else data
     for codec, source in declared:
         if codec is not None and codec != "utf-8" and is_plausible(visible, codec):
-            return _decoded(data, codec, source)
+            return _Found(codec, source)
     detected = _detect(visible)
-    return _decoded(data, detected or "cp1252", "detected" if detected else "fallback")
+    return _Found(detected or "cp1252", "detected" if detected else "fallback")
+
+
+def _text(data: bytes, found: _Found) -> str:
+    if found.text is not None:
+        return found.text
+    return replace_surrogates(data[found.start :].decode(found.codec, "replace"))
+
+
+def _name(codec: str) -> str:
+    """The WHATWG name of a codec."""
+    if codec == "utf-8":
+        return codec
+    name = _NAMES.get(codec) or re.sub(r"^cp(125\d)$", r"windows-\1", codec)
+    return name.replace("_", "-").replace("iso8859", "iso-8859")
+
+
+def _utf8_text(data: bytes) -> str | None:
+    """The text of bytes that are UTF-8 throughout, else None."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def codec_of_label(label: str | None) -> str | None:
@@ -174,19 +242,16 @@ def is_plausible(data: bytes, codec: str) -> bool:
 
 def _is_iso2022(data: bytes) -> bool:
     """Whether bytes shift into Japanese by the escape sequences of ISO-2022-JP (RFC 1468)."""
-    if b"\x1b$" not in data or not data.isascii():
+    # The one byte is looked for at twenty times the speed of the two, and no other page has it.
+    if b"\x1b" not in data or b"\x1b$" not in data or not data.isascii():
         return False
     text = data.decode("iso2022_jp", "replace")
     return text.count("\ufffd") <= _MAX_BAD_SHARE * len(_NON_ASCII.findall(text))
 
 
-def _is_utf8(data: bytes, declared: list[str]) -> bool:
-    """Whether bytes are UTF-8, at most a little damaged, and not by chance."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return _is_damaged_utf8(data)
-    if not any(codec in _MULTIBYTE for codec in declared):
+def _is_utf8(data: bytes, text: str, declared: list[str]) -> bool:
+    """Whether bytes that read as UTF-8 are it, and not by chance."""
+    if not any(codec in _MULTIBYTE for codec in declared) or text.isascii():
         return True
     characters = _NON_ASCII.findall(text)
     is_decisive = len(characters) > _FEW or any(ord(c) > 0x7FF for c in characters)
@@ -214,9 +279,3 @@ def _detect(data: bytes) -> str | None:
     second = codec_of_label(best.encoding) if best else None
     candidates = (second, first, "cp1252")
     return next((c for c in candidates if c and c != "utf-8" and is_plausible(sample, c)), None)
-
-
-def _decoded(data: bytes, codec: str, source: str) -> Decoded:
-    text = replace_surrogates(data.decode(codec, "replace"))
-    name = _NAMES.get(codec) or re.sub(r"^cp(125\d)$", r"windows-\1", codec)
-    return Decoded(text, name.replace("_", "-").replace("iso8859", "iso-8859"), source)

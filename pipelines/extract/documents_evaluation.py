@@ -1,7 +1,9 @@
 """How well and how fast PDF files and scans are read.
 
-- `olmocr`: hard PDFs with unit tests of their pages (see `page_tests`), read as the extract job
-  reads them: text layer where it can be trusted, OCR elsewhere.
+- `olmocr`: hard PDFs with unit tests of their pages (see `page_tests`): by text layers alone, which
+  stands beside other readers in one run (see `document_peers`), and as the extract job reads them,
+  text layer where it can be trusted and OCR elsewhere.
+- router: which pages go to OCR (see `router_evaluation`).
 - `redrawn`: pages of the same PDFs that have a good text layer, drawn and read by OCR alone; the
   text layer is the truth. Words are compared, and not their order.
 - `scans`: pages of print (newspaper, letters, text in six languages, one turned by a half and one
@@ -29,11 +31,13 @@ from typing import Any, Final
 from PIL import Image
 
 from pipelines.config import PdfConfig
+from pipelines.extract.document_peers import PEERS, Peer, missing, read_timed
 from pipelines.extract.page_tests import RUN, edits, passes, plain
 from pipelines.extract.pdf.document import read_layered_pages, read_scan
 from pipelines.extract.pdf.joining import settle
-from pipelines.extract.pdf.schema import OCR, SCAN, TEXT, Page
+from pipelines.extract.pdf.schema import BLANK, OCR, SCAN, TEXT, Page
 from pipelines.extract.pdf.versions import engine_version
+from pipelines.extract.router_evaluation import RouterScore, render_router, score_router
 
 _WORD: Final = re.compile(r"\w+")
 _TESTS: Final = "olmocr_bench_tests.jsonl.gz"
@@ -56,7 +60,8 @@ class DocumentScore:
     pages_of: str
     """olmocr, redrawn, scans or fraktur."""
     engine: str
-    """What read them: an engine for text layers with OCR behind it, or OCR alone."""
+    """What read them: an engine for text layers, alone or with OCR behind it, another reader, or
+    OCR alone."""
     num_pages: int
     num_rejected: int
     passed: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -69,15 +74,32 @@ class DocumentScore:
     """Of drawing and OCR, pages without a text layer only."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentsEvaluation:
+    """Everything that was measured in one run."""
+
+    scores: list[DocumentScore]
+    router: list[RouterScore]
+    not_installed: dict[str, str]
+    """Readers that would stand beside ours, and how to get them."""
+
+
 def evaluate_documents(
-    data: Path, engines: Sequence[str], sample: int | None = None
-) -> list[DocumentScore]:
-    """Scores engines on PDFs with unit tests, and OCR on pages whose text is known.
+    data: Path,
+    engines: Sequence[str],
+    sample: int | None = None,
+    *,
+    ocr: bool = True,
+    peers: Sequence[Peer] = PEERS,
+) -> DocumentsEvaluation:
+    """Scores engines on PDFs with unit tests, other readers beside them, the router, and OCR.
 
     Args:
         data: Folder that holds `documents/`.
         engines: Of `versions.ENGINES`.
         sample: At most so many pages of each set, spread evenly; None takes all.
+        ocr: Whether pages are read by OCR too, at seconds a page.
+        peers: Readers to stand beside ours; those that are not installed are named.
 
     Raises:
         ValueError: The folder does not hold the sets, an engine is unknown or not installed, or
@@ -91,32 +113,44 @@ def evaluate_documents(
     for engine in engines:
         engine_version(engine)
     pages = _spread(list(_tested_pages(folder)), sample)
-    _warm_up()
-    scores = [_score_tests(folder, engine, pages) for engine in engines]
-    sets = {
-        "redrawn": _redrawn(folder, pages),
-        "scans": _spread(list(_scans(folder)), sample),
-        "fraktur": _spread(list(_lines(folder)), sample),
-    }
-    return scores + [_score_ocr(name, pairs) for name, pairs in sets.items() if pairs]
+    scores = []
+    for engine in engines:
+        scores += _score_layers(folder, engine, pages, ocr=ocr)
+    scores += _score_peers(folder, pages, peers)
+    settings = PdfConfig.model_validate(
+        {"engine": engines[0], **({} if ocr else {"ocr": "none"})} if engines else {}
+    )
+    router = score_router(folder, settings, sample)
+    if ocr:
+        sets = {
+            "redrawn": _redrawn(folder, pages),
+            "scans": _spread(list(_scans(folder)), sample),
+            "fraktur": _spread(list(_lines(folder)), sample),
+        }
+        scores += [_score_ocr(name, pairs) for name, pairs in sets.items() if pairs]
+    return DocumentsEvaluation(scores=scores, router=router, not_installed=dict(missing(peers)))
 
 
-def render_documents(scores: Sequence[DocumentScore]) -> str:
-    """The scores as a table of plain text."""
+def render_documents(evaluation: DocumentsEvaluation) -> str:
+    """The scores as tables of plain text."""
     lines = [
-        f"{'pages of':<10}{'read by':<16}{'pages':>6}{'rejected':>9}"
+        f"{'pages of':<10}{'read by':<30}{'pages':>6}{'rejected':>9}"
         + "".join(f"{kind:>9}" for kind in RUN)
-        + f"{'word F1':>9}{'CER':>8}{'ms/page':>9}{'OCR s':>7}"
+        + f"{'passed':>9}{'word F1':>9}{'CER':>8}{'ms/page':>9}{'OCR s':>7}"
     ]
-    for one in scores:
+    for one in evaluation.scores:
         tests = ["/".join(map(str, one.passed[kind])) if one.passed else "-" for kind in RUN]
+        sums = [sum(one.passed[kind][i] for kind in RUN) for i in (0, 1)] if one.passed else []
+        tests.append("/".join(map(str, sums)) or "-")
         lines.append(
-            f"{one.pages_of:<10}{one.engine:<16}{one.num_pages:>6}{one.num_rejected:>9}"
+            f"{one.pages_of:<10}{one.engine:<30}{one.num_pages:>6}{one.num_rejected:>9}"
             + "".join(f"{cell:>9}" for cell in tests)
             + f"{_cell(one.word_f1, '.3f'):>9}{_cell(one.character_error_rate, '.3f'):>8}"
             + f"{_cell(one.layer_ms_per_page, '.1f'):>9}{_cell(one.ocr_s_per_page, '.1f'):>7}"
         )
-    return "\n".join(lines)
+    for name, how in evaluation.not_installed.items():
+        lines.append(f"{name} is not installed and not measured: {how}")
+    return "\n".join(lines) + f"\n\n{render_router(evaluation.router)}"
 
 
 def _cell(value: float | None, spec: str) -> str:
@@ -153,41 +187,85 @@ def _warm_up() -> None:
     read_scan(buffer.getvalue(), 1, PdfConfig())
 
 
-def _score_tests(folder: Path, engine: str, pages: Sequence[_TestedPage]) -> DocumentScore:
+def _score_layers(
+    folder: Path, engine: str, pages: Sequence[_TestedPage], *, ocr: bool
+) -> list[DocumentScore]:
+    """By text layers alone, and with OCR where they cannot be trusted."""
     settings = PdfConfig.model_validate({"engine": engine})
+    payloads = {file: (folder / _PDFS / file).read_bytes() for file, _, _ in pages}
+    for payload in list(payloads.values())[:1]:
+        read_layered_pages(payload, settings)  # loads and compiles the engine
+    begin = time.perf_counter()
+    found = {file: read_layered_pages(one, settings).pages for file, one in payloads.items()}
+    layer_s = time.perf_counter() - begin
+    layered = [found[file][number - 1] for file, number, _ in pages]
+    layer_ms = 1000 * layer_s / max(1, sum(map(len, found.values())))
+    alone = [page.text or "" for page in layered]
+    scores = [
+        DocumentScore(
+            pages_of="olmocr",
+            engine=f"tokenmill ({engine}), no OCR",
+            num_pages=len(pages),
+            num_rejected=sum(not text for text in alone),
+            passed=_passed(pages, alone),
+            layer_ms_per_page=layer_ms,
+        )
+    ]
+    if not ocr:
+        return scores
+    _warm_up()
+    begin = time.perf_counter()
+    ended = [
+        settle(page, read_scan(payloads[file], number, settings)) if page.outcome == SCAN else page
+        for page, (file, number, _) in zip(layered, pages, strict=True)
+    ]
+    scan_s = time.perf_counter() - begin
+    num_scans = sum(page.outcome == SCAN for page in layered)
+    scores.append(
+        DocumentScore(
+            pages_of="olmocr",
+            engine=f"tokenmill ({engine})",
+            num_pages=len(pages),
+            num_rejected=sum(page.outcome not in (TEXT, OCR, BLANK) for page in ended),
+            passed=_passed(pages, [page.text or "" for page in ended]),
+            layer_ms_per_page=layer_ms,
+            ocr_s_per_page=scan_s / num_scans if num_scans else None,
+        )
+    )
+    return scores
+
+
+def _score_peers(
+    folder: Path, pages: Sequence[_TestedPage], peers: Sequence[Peer]
+) -> list[DocumentScore]:
+    asked = [((folder / _PDFS / file).read_bytes(), number) for file, number, _ in pages]
+    scores = []
+    for peer in peers:
+        if peer.version is None:
+            continue
+        texts, ms_per_page = read_timed(peer, asked)
+        scores.append(
+            DocumentScore(
+                pages_of="olmocr",
+                engine=peer.label,
+                num_pages=len(pages),
+                num_rejected=sum(not text.strip() for text in texts),
+                passed=_passed(pages, texts),
+                layer_ms_per_page=ms_per_page,
+            )
+        )
+    return scores
+
+
+def _passed(pages: Sequence[_TestedPage], texts: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Type of test -> (passed, all)."""
     totals: Counter[str] = Counter()
     passed: Counter[str] = Counter()
-    layer_s = scan_s = 0.0
-    num_layers = num_scans = num_rejected = 0
-    payloads = {file: (folder / _PDFS / file).read_bytes() for file, _, _ in pages}
-    found = {}
-    for payload in list(payloads.values())[:1]:
-        read_layered_pages(payload, settings)  # loads the engine
-    for file, payload in payloads.items():
-        begin = time.perf_counter()
-        found[file] = read_layered_pages(payload, settings).pages
-        layer_s += time.perf_counter() - begin
-        num_layers += len(found[file])
-    for file, number, tests in pages:
-        page = found[file][number - 1]
-        if page.outcome == SCAN:
-            begin = time.perf_counter()
-            page = settle(page, read_scan(payloads[file], number, settings))
-            scan_s += time.perf_counter() - begin
-            num_scans += 1
-        num_rejected += page.outcome not in (TEXT, OCR)
+    for (_, _, tests), text in zip(pages, texts, strict=True):
         for test in tests:
             totals[test["type"]] += 1
-            passed[test["type"]] += passes(test, page.text or "")
-    return DocumentScore(
-        pages_of="olmocr",
-        engine=engine,
-        num_pages=len(pages),
-        num_rejected=num_rejected,
-        passed={kind: (passed[kind], totals[kind]) for kind in RUN},
-        layer_ms_per_page=1000 * layer_s / max(1, num_layers),
-        ocr_s_per_page=scan_s / num_scans if num_scans else None,
-    )
+            passed[test["type"]] += passes(test, text)
+    return {kind: (passed[kind], totals[kind]) for kind in RUN}
 
 
 _Pair = tuple[bytes, int, str]

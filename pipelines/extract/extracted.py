@@ -14,12 +14,17 @@ NO_TEXT = "no text was found"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractedPage:
-    """What became of one page of a PDF: text, ocr, blank or rejected."""
+    """What became of one page of a PDF or picture: text, ocr, blank or rejected."""
 
     page: int
     outcome: str
     reason: str | None = None
     message: str | None = None
+    reader: str | None = None
+    score: float | None = None
+    confidence: float | None = None
+    signs: dict[str, float] | None = None
+    """Those of `pdf.schema.PageSigns`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,10 @@ def _cell(row: Extracted, name: str) -> Any:  # noqa: ANN401 - a value of whatev
                 "outcome": page.outcome,
                 "reason": page.reason,
                 "message": replace_surrogates(page.message) if page.message else None,
+                "reader": page.reader,
+                "score": page.score,
+                "confidence": page.confidence,
+                "signs": page.signs,
             }
             for page in value
         ] or None

@@ -1,4 +1,4 @@
-"""A file that is one record: a page, a text or a PDF.
+"""A file that is one record: a page, a text, a PDF, a picture or an office document.
 
 The record is named by the path of the file relative to the root of its source. A packed file
 (gzip, Zstandard, LZ4, bzip2) is looked through; a broken one is a reject, since half a page must
@@ -10,12 +10,26 @@ from typing import Final
 
 from pipelines.extract.frames import FrameStream
 from pipelines.extract.inputs import InputRange, ReadSettings, open_input
-from pipelines.extract.media import PDF_TYPE, looks_like_pdf
+from pipelines.extract.media import (
+    IMAGE_TYPES,
+    OFFICE_TYPES,
+    OLE_TYPE,
+    PDF_TYPE,
+    looks_like_pdf,
+    sniff_media_type,
+)
 from pipelines.extract.packing import codec_of
 from pipelines.extract.rows import Record
 from pipelines.workspace.schema import ASKED, REJECTED
 
-_MEDIA_TYPES: Final = {"html": "text/html", "text": "text/plain", "pdf": PDF_TYPE}
+_MEDIA_TYPES: Final = {
+    "html": "text/html",
+    "text": "text/plain",
+    "pdf": PDF_TYPE,
+    "image": IMAGE_TYPES[0],
+    "office": OFFICE_TYPES[2],
+}
+"""Format -> what its files are taken for where their bytes do not say."""
 _STEP: Final = 1 << 20
 
 
@@ -54,8 +68,11 @@ def read_file(input_range: InputRange, settings: ReadSettings) -> Iterator[Recor
 
 
 def _asked(blank: Record, payload: bytes) -> Record:
-    if looks_like_pdf(payload):
-        blank = blank.replace(media_type=PDF_TYPE)
+    found = PDF_TYPE if looks_like_pdf(payload) else sniff_media_type(payload)
+    if found in (PDF_TYPE, *IMAGE_TYPES, *OFFICE_TYPES):
+        blank = blank.replace(media_type=found)
+    elif found == OLE_TYPE:
+        blank = blank.replace(media_type=OFFICE_TYPES[2])  # its reader says what it is
     return blank.replace(outcome=ASKED, reason=None, message=None, payload=payload)
 
 

@@ -24,7 +24,9 @@ _STATUS: Final = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})\b[^\r\n]*\r?\n", re
 _CHUNK: Final = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _PARAMETER: Final = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 _READ_BYTES: Final = 64 << 10
-_FEED_BYTES: Final = 4096  # a bomb is noticed after at most 4 KiB of input more
+_FEED_BYTES: Final = 4096  # a bomb is noticed after at most 4 KiB of input more: 4 MiB of deflate
+# A block of 4 bytes stands for up to 128 KiB (RFC 8878 3.1.1.2), so this much for at most 8 MiB.
+_ZSTD_FEED_BYTES: Final = 256
 
 
 class BrokenMessage(Exception):
@@ -208,7 +210,8 @@ def _unzstd(body: bytes, response: Response, max_bytes: int, is_cut: bool) -> by
     if not body.startswith(b"\x28\xb5\x2f\xfd"):
         response.notes["http_decoding"] = "not zstd though declared"
         return body
-    return _unpack(lambda: zstandard.ZstdDecompressor().decompressobj(), body, max_bytes, is_cut)
+    new_unpacker = zstandard.ZstdDecompressor().decompressobj
+    return _unpack(new_unpacker, body, max_bytes, is_cut, _ZSTD_FEED_BYTES)
 
 
 def _plain_text_or_raise(body: bytes, response: Response, name: str) -> bytes:
@@ -222,10 +225,16 @@ def _plain_text_or_raise(body: bytes, response: Response, name: str) -> bytes:
 _NewUnpacker = Callable[[], "zlib._Decompress | zstandard.ZstdDecompressionObj"]
 
 
-def _unpack(new_unpacker: _NewUnpacker, body: bytes, max_bytes: int, is_cut: bool) -> bytes:
+def _unpack(
+    new_unpacker: _NewUnpacker,
+    body: bytes,
+    max_bytes: int,
+    is_cut: bool,
+    feed_bytes: int = _FEED_BYTES,
+) -> bytes:
     unpacked = bytearray()
     try:
-        for piece in _unpack_pieces(new_unpacker, body):
+        for piece in _unpack_pieces(new_unpacker, body, feed_bytes):
             unpacked += piece
             _check_size(len(unpacked), max_bytes)
     except (zlib.error, zstandard.ZstdError) as error:
@@ -242,10 +251,10 @@ def _check_size(num_bytes: int, max_bytes: int) -> None:
         raise BrokenMessage("too_large", f"the decoded body exceeds {max_bytes} bytes")
 
 
-def _unpack_pieces(new_unpacker: _NewUnpacker, body: bytes) -> Iterator[bytes]:
+def _unpack_pieces(new_unpacker: _NewUnpacker, body: bytes, feed_bytes: int) -> Iterator[bytes]:
     unpacker, position = new_unpacker(), 0
     while position < len(body):
-        piece = body[position : position + _FEED_BYTES]
+        piece = body[position : position + feed_bytes]
         yield unpacker.decompress(piece)
         position += len(piece)
         if unpacker.eof:

@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 
 import fsspec
 
-FORMATS: Final = ("html", "text", "pdf", "warc", "wet", "jsonl", "parquet")
+FORMATS: Final = ("html", "text", "pdf", "image", "office", "warc", "wet", "jsonl", "parquet")
 _RANGED: Final = ("warc", "wet", "jsonl", "parquet")
 _FILE_URLS: Final = ("file://", "local://")
 

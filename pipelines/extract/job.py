@@ -2,14 +2,15 @@
 
 Equations: records = documents + rejects + records not asked for; and, of PDF files that could be
 opened, pages = text + ocr + blank + rejected. Every record that the readers meet and every page is
-counted exactly once, and the sums are counted apart from their terms. Rejected pages, of documents
-and of rejected files, are rows of a third file, which exists where there are any.
+counted exactly once, and the sums are counted apart from their terms. All pages, of documents and
+of rejected files, are rows of a third file, and the rejected ones of a fourth, which exist where
+there are any.
 """
 
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,11 +22,13 @@ from pipelines.config import ExtractConfig, SourceConfig
 from pipelines.extract.engines import engine_name
 from pipelines.extract.given import Made, made_of, make_documents, tasks_of
 from pipelines.extract.markup import canonical_uri, extract_records, host_of
+from pipelines.extract.page_rows import page_rows, pages_folder, written_nowhere
 from pipelines.extract.pdf.schema import BLANK, OCR, REJECTED, TEXT
+from pipelines.extract.pdf.triage import threshold_of
 from pipelines.extract.pdf.versions import pdf_versions
 from pipelines.extract.records import InputRange, ReadSettings, read_records
 from pipelines.extract.sources import NOT_READ
-from pipelines.extract.stream import extract_in_children, regroup
+from pipelines.extract.stream import extract_in_children, lowest_rank_of, regroup
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.inventory import Inventory, Span
@@ -38,17 +41,19 @@ from pipelines.workspace.schema import (
     ID,
     LOCATOR,
     NOT_ASKED,
+    PAGES,
     PROVENANCE,
     RECORD,
     REJECT,
     document_id,
 )
 from pipelines.workspace.storage import Storage
+from pipelines.workspace.takedown import TAKEN_DOWN, Takedowns, read_takedowns
 from pipelines.workspace.workspace import Workspace
 
-VERSION: Final = "4"
+VERSION: Final = "5"
 JOB: Final = "extract"
-PAGES: Final = "extract.pages"
+PAGE_REJECTS: Final = "extract.pages"
 """Under which rejected pages stand in `rejects/`."""
 # Records and bytes that one call of a child gets: large enough to hide the pipe, small enough that
 # all children have work on a small part.
@@ -98,18 +103,24 @@ class ExtractJob:
         watch = Stopwatch()
         storage, fp = workspace.storage, self.generation.fp
         spans = Inventory(storage, key.source).part(key.part)
-        tally = _Tally()
-        with PartFile(storage, DOCUMENT) as documents:
-            for batch in self._documents(spans, children, tally):
+        takedowns = read_takedowns(storage)
+        lowest_rank = self._lowest_rank(spans, children)
+        with PartFile(storage, DOCUMENT) as documents, PartFile(storage, PAGES) as pages:
+            tally = _Tally(pages.write, takedowns)
+            for batch in self._documents(spans, children, tally, lowest_rank):
                 documents.write(batch)
             files = [documents.publish("documents", documents_folder(key.source, fp), key.part)]
+            if pages.rows:
+                files.append(pages.publish("pages", pages_folder(JOB, fp, key.source), key.part))
         files.append(_publish(storage, "rejects", JOB, fp, key, tally.rejects))
         if tally.page_rejects:
-            files.append(_publish(storage, "page_rejects", PAGES, fp, key, tally.page_rejects))
+            files.append(
+                _publish(storage, "page_rejects", PAGE_REJECTS, fp, key, tally.page_rejects)
+            )
         counts = {
             "records": tally.records,
             "documents": files[0].rows,
-            "rejects": files[1].rows,
+            "rejects": len(tally.rejects),
             "not_asked": sum(tally.not_asked.values()),
             "pages": tally.num_pages,
             **{f"pages_{name}": tally.pages[name] for name in (TEXT, OCR, BLANK, REJECTED)},
@@ -119,16 +130,27 @@ class ExtractJob:
             "page_rejects": dict(sorted(tally.page_reasons.items())),
             "not_asked": dict(sorted(tally.not_asked.items())),
             "kinds": dict(sorted(tally.kinds.items())),
+            **({"truncated": dict(sorted(tally.truncated.items()))} if tally.truncated else {}),
             "text_bytes": tally.text_bytes,
             "extents": tally.extents,
+            **({"takedowns": takedowns.fingerprint} if takedowns.made else {}),
+            **({"ocr_threshold": threshold_of(lowest_rank)} if lowest_rank else {}),
         }
         entry = entry_of(
             self.generation, key, files=tuple(files), counts=counts, watch=watch, detail=detail
         )
         workspace.ledger.commit(entry)
 
+    def _lowest_rank(self, spans: list[Span], children: Children) -> int:
+        """Of the pages that the budget of OCR reaches; 0 where there is none."""
+        if self.settings.pdf.ocr_budget is None:
+            return 0
+        whole = [span for span in spans if _way_of_reading(span) == (False, False)]
+        asked = self._asked(whole, _Tally())
+        return lowest_rank_of(regroup(asked, *_FRAGILE_CHUNK), children, self.settings)
+
     def _documents(
-        self, spans: list[Span], children: Children, tally: "_Tally"
+        self, spans: list[Span], children: Children, tally: "_Tally", lowest_rank: int
     ) -> Iterator[pa.RecordBatch]:
         """Document batches in the order of the records."""
         for (in_blocks, given), group in itertools.groupby(spans, key=_way_of_reading):
@@ -138,7 +160,13 @@ class ExtractJob:
             chunks = regroup(
                 self._asked(group, tally), *(_GIVEN_CHUNK if given else _FRAGILE_CHUNK)
             )
-            for records, extracted in self._extracted(chunks, children, given=given):
+            if given:
+                pairs = _pairs_of_texts(chunks, self.settings)
+            else:
+                pairs = extract_in_children(
+                    chunks, children, self.settings, lowest_rank=lowest_rank
+                )
+            for records, extracted in pairs:
                 batch = self._join(records, extracted, tally)
                 METER.add(JOB, extracted.num_rows)
                 if batch.num_rows:
@@ -157,18 +185,11 @@ class ExtractJob:
             METER.add(JOB, made.num_asked)
             if made.documents.num_rows:
                 provenance = _given_provenance(self.source, made.documents.num_rows)
-                batch = made.documents.append_column("provenance", provenance)
+                batch = made.documents.append_column("provenance", provenance).cast(DOCUMENT)
+                batch = tally.without_taken_down(batch)
                 tally.count(batch)
-                yield batch.cast(DOCUMENT)
-
-    def _extracted(
-        self, chunks: Iterator[pa.RecordBatch], children: Children, *, given: bool
-    ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-        if not given:
-            yield from extract_in_children(chunks, children, self.settings)
-            return
-        for records in chunks:  # a text that was given needs no parser, so no child
-            yield records, extract_records(records, settings=self.settings)
+                if batch.num_rows:
+                    yield batch
 
     def _asked(self, spans: Iterable[Span], tally: "_Tally") -> Iterator[pa.RecordBatch]:
         """Records to be extracted; all others are tallied on the way."""
@@ -195,6 +216,7 @@ class ExtractJob:
                 tally.reject(record, result["reason"], result["message"] or "", ids[row])
             tally.add_pages(record, result["pages"] or [], ids[row])
         table = _documents(self.source, records, extracted, ids, uris).filter(kept)
+        table = tally.without_taken_down(table)
         tally.count(table)
         return table
 
@@ -205,6 +227,14 @@ class ExtractJob:
             document_id(self.source.name, uri or file, digest or b"", ordinal)
             for uri, file, digest, ordinal in zip(uris, *columns, strict=True)
         ]
+
+
+def _pairs_of_texts(
+    chunks: Iterable[pa.RecordBatch], settings: ExtractConfig
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """Texts that were given: they need no parser, so no child."""
+    for records in chunks:
+        yield records, extract_records(records, settings=settings)
 
 
 def _documents(
@@ -316,14 +346,19 @@ def _locator(record: dict[str, Any]) -> dict[str, Any]:
 class _Tally:
     """What was met while a part was read."""
 
+    write_pages: Callable[[pa.RecordBatch], None] = written_nowhere
+    """Takes the PAGES rows of a file; by default nobody does."""
+    takedowns: Takedowns = field(default_factory=lambda: Takedowns(()))
     records: int = 0
     text_bytes: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     """Documents by who wrote them, see PROVENANCE."""
+    truncated: Counter[str] = field(default_factory=Counter)
+    """Documents whose payload was cut by whoever fetched it, by why."""
     not_asked: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     num_pages: int = 0
-    """Of PDF files that could be opened; counted apart from the outcomes of the pages."""
+    """Of paged files that could be opened; counted apart from the outcomes of the pages."""
     pages: Counter[str] = field(default_factory=Counter)
     page_reasons: Counter[str] = field(default_factory=Counter)
     extents: dict[str, list[int]] = field(default_factory=dict)
@@ -347,10 +382,22 @@ class _Tally:
                 self.reject(row, row["reason"], row["message"] or "", None)
         return batch.filter(asked)
 
+    def without_taken_down(self, documents: pa.RecordBatch) -> pa.RecordBatch:
+        """Documents that may be kept; those of forgotten addresses become rejects."""
+        covered = self.takedowns.cover(documents.column("uri"))
+        if not covered.true_count:
+            return documents
+        for row in documents.filter(covered).select(["id", "uri", "locator"]).to_pylist():
+            record = {**row["locator"], "uri": row["uri"]}
+            self.reject(record, TAKEN_DOWN, "its address was taken down", row["id"])
+        return documents.filter(pc.invert(covered))
+
     def count(self, documents: pa.RecordBatch) -> None:
         """Counts the texts of some documents."""
         self.text_bytes += pc.sum(pc.binary_length(documents.column("text"))).as_py() or 0
         self.kinds.update(pc.struct_field(documents.column("provenance"), "kind").to_pylist())
+        cut = pc.map_lookup(documents.column("meta"), pa.scalar("truncated"), "first")
+        self.truncated.update(pc.drop_null(cut).to_pylist())
 
     def add(self, made: Made) -> None:
         """Counts what a block gave."""
@@ -370,8 +417,10 @@ class _Tally:
     def add_pages(
         self, record: dict[str, Any], pages: list[dict[str, Any]], id_: bytes | None
     ) -> None:
-        """Counts the pages of a PDF and notes the rejected ones."""
+        """Counts and writes the pages of a file and notes the rejected ones."""
         self.num_pages += len(pages)
+        if pages:
+            self.write_pages(page_rows(record, pages, id_))
         for page in pages:
             self.pages[page["outcome"]] += 1
             if page["outcome"] == REJECTED:

@@ -13,14 +13,20 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from resiliparse.parse.html import HTMLTree
 
 from pipelines.config import ExtractConfig
-from pipelines.extract.charset import decode
+from pipelines.extract.charset import decode_bytes
 from pipelines.extract.engines import check_engine, engine_name, main_text
 from pipelines.extract.extracted import NO_TEXT, Extracted, to_batch
-from pipelines.extract.media import PDF_TYPE, is_binary, looks_like_html, sniff_media_type
-from pipelines.extract.page_facts import PageFacts, read_page_facts
+from pipelines.extract.media import (
+    OFFICE_TYPES,
+    PAGED_TYPES,
+    is_binary,
+    looks_like_html,
+    sniff_media_type,
+)
+from pipelines.extract.page_facts import PageFacts, outlinks, read_page_facts
+from pipelines.extract.pages.dom import parse
 from pipelines.extract.text import decode_text, tidy
 from pipelines.extract.uris import canonical_uri, host_of
 from pipelines.workspace.schema import EXTRACTED
@@ -50,7 +56,7 @@ def extract_records(records: pa.RecordBatch, *, settings: ExtractConfig) -> pa.R
     check_engine(settings.html_engine)
     if records.column("text").null_count == 0:
         return _given_texts(records.column("text").to_pylist())
-    names = ("payload", "text", "media_type", "charset")
+    names = ("payload", "text", "media_type", "charset", "uri")
     columns = [records.column(name).to_pylist() for name in names]
     return to_batch([_extract(*values, settings=settings) for values in zip(*columns, strict=True)])
 
@@ -77,14 +83,19 @@ def _extract(
     text: str | None,
     media_type: str | None,
     charset: str | None,
+    uri: str | None,
     *,
     settings: ExtractConfig,
 ) -> Extracted:
     if text is not None:
         return _checked(Extracted(extractor=AS_GIVEN, text=tidy(text), media_type="text/plain"))
     assert payload is not None
-    if media_type == PDF_TYPE:
-        # Here, because its libraries load for a second and few processes see a PDF.
+    if media_type in OFFICE_TYPES:
+        # Here and below, because their libraries load for a second and few processes need them.
+        from pipelines.extract.office.reading import read_office
+
+        return read_office(payload, media_type)
+    if media_type in PAGED_TYPES:
         from pipelines.extract.pdf.document import read_pdf
 
         return read_pdf(payload, settings.pdf)
@@ -96,7 +107,7 @@ def _extract(
         message = f"the bytes are {found or 'binary'}, not {media_type}"
         return Extracted(extractor=name, reason="not_text", message=message, media_type=found)
     if looks_like_html(payload) or (is_page and b"<" in payload):
-        return _extract_page(payload, media_type, charset, engine)
+        return _extract_page(payload, media_type, charset, uri, settings)
     return _extract_text(payload, charset)
 
 
@@ -115,14 +126,23 @@ def _extract_text(payload: bytes, charset: str | None) -> Extracted:
 
 
 def _extract_page(
-    payload: bytes, media_type: str | None, charset: str | None, engine: str
+    payload: bytes,
+    media_type: str | None,
+    charset: str | None,
+    uri: str | None,
+    settings: ExtractConfig,
 ) -> Extracted:
-    decoded = decode(payload, http=charset)
+    is_xhtml = media_type == "application/xhtml+xml"
+    decoded = decode_bytes(payload, http=charset)
     message, text, facts = None, "", PageFacts()
+    extractor, links = engine_name(settings.html_engine), ""
     try:
-        tree = HTMLTree.parse(decoded.text)
-        facts = read_page_facts(tree)
-        text = tidy(main_text(decoded.text, tree, engine))
+        dom = parse(decoded.data, is_xhtml=is_xhtml)
+        facts = read_page_facts(dom)
+        found = main_text(dom, settings.html_engine)
+        text, extractor = tidy(found.text), found.extractor
+        if settings.outlinks == "main":
+            links = "\n".join(outlinks(dom, found.keep, uri))
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:
@@ -130,16 +150,14 @@ def _extract_page(
         # SystemExit); one page is lost, with its reason.
         message = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
     row = Extracted(
-        extractor=engine_name(engine),
+        extractor=extractor,
         text=text,
         reason="extract_error" if message is not None else None,
         message=message,
-        media_type="application/xhtml+xml"
-        if media_type == "application/xhtml+xml"
-        else "text/html",
+        media_type="application/xhtml+xml" if is_xhtml else "text/html",
         license=facts.license,
         declared_language=facts.language,
-        meta={"charset": decoded.charset, **facts.meta},
+        meta={"charset": decoded.charset, **facts.meta} | ({"outlinks": links} if links else {}),
     )
     return _checked(row)
 

@@ -10,7 +10,20 @@ from typing import Final
 
 HTML_TYPES: Final = ("text/html", "application/xhtml+xml")
 PDF_TYPE: Final = "application/pdf"
-ASKED_TYPES: Final = (*HTML_TYPES, "text/plain", PDF_TYPE)
+IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/tiff", "image/webp")
+PAGED_TYPES: Final = (PDF_TYPE, *IMAGE_TYPES)
+"""What is read page by page, by text layers and OCR."""
+OLE_TYPE: Final = "application/x-ole-storage"
+OFFICE_TYPES: Final = (
+    "application/epub+zip",
+    "application/vnd.oasis.opendocument.text",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "application/vnd.ms-xpsdocument",
+    "application/oxps",
+)
+"""Packages with a text; see `office`."""
+ASKED_TYPES: Final = (*HTML_TYPES, "text/plain", PDF_TYPE, *OFFICE_TYPES)
 """Media types that the stage extracts."""
 
 _SNIFF_BYTES: Final = 2048
@@ -26,16 +39,21 @@ _MARKUP: Final = re.compile(
     rb"|meta|link|article|main|section|span)[\s>/]",
     re.IGNORECASE | re.DOTALL,
 )
+_ZIP: Final = b"PK\x03\x04"
 _MAGICS: Final = (
     (b"%PDF-", PDF_TYPE),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"II+\x00", "image/tiff"),
+    (b"MM\x00+", "image/tiff"),
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
-    (b"PK\x03\x04", "application/zip"),
+    (_ZIP, "application/zip"),
     (b"\x1f\x8b\x08", "application/gzip"),
     (b"\x28\xb5\x2f\xfd", "application/zstd"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", OLE_TYPE),
     (b"Rar!\x1a\x07", "application/vnd.rar"),
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (b"\x7fELF", "application/x-executable"),
@@ -46,6 +64,15 @@ _MAGICS: Final = (
     (b"ID3", "audio/mpeg"),
     (b"\x00\x00\x01\x00", "image/vnd.microsoft.icon"),
 )
+_PACKAGE_HEAD_BYTES: Final = 64 << 10
+_TELLING_NAMES: Final = {
+    b"META-INF/container.xml": OFFICE_TYPES[0],
+    b"word/document.xml": OFFICE_TYPES[2],
+    b"word/_rels/": OFFICE_TYPES[2],
+    b"ppt/presentation.xml": OFFICE_TYPES[3],
+    b"ppt/slides/": OFFICE_TYPES[3],
+    b".fdseq": OFFICE_TYPES[4],
+}
 # Bytes that no text has in any charset but UTF-16 and UTF-32: C0 controls without tab, LF, VT, FF,
 # CR, SO, SI and ESC (ISO-2022) and 0x1A (the end of text of DOS).
 _CONTROLS: Final = bytes(i for i in range(32) if i not in (9, 10, 11, 12, 13, 14, 15, 26, 27))
@@ -60,7 +87,7 @@ def sniff_media_type(data: bytes) -> str | None:
     """
     for magic, media_type in _MAGICS:
         if data.startswith(magic):
-            return media_type
+            return (_package_type(data) or media_type) if magic == _ZIP else media_type
     if looks_like_pdf(data):
         return PDF_TYPE
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
@@ -68,6 +95,23 @@ def sniff_media_type(data: bytes) -> str | None:
     if not data or is_binary(data):
         return None
     return "text/html" if looks_like_html(data) else "text/plain"
+
+
+def _package_type(data: bytes) -> str | None:
+    """The media type of a ZIP file whose first names tell it, or None.
+
+    EPUB and OpenDocument store their media type as the first member (EPUB 3.3, 4.2.6.3; ODF 1.3
+    part 2, 3.3); the others have telling names of parts, most often near the beginning.
+    """
+    head = data[:_PACKAGE_HEAD_BYTES]
+    if head[30:38] == b"mimetype":
+        declared = head[38:150]
+        for media_type in OFFICE_TYPES:
+            if declared.startswith(media_type.encode()):
+                rest = declared[len(media_type) :]
+                return media_type if rest.startswith((b"PK", b"\r", b"\n")) else None
+        return None
+    return next((kind for name, kind in _TELLING_NAMES.items() if name in head), None)
 
 
 def looks_like_pdf(data: bytes) -> bool:

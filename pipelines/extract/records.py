@@ -16,6 +16,9 @@ import pyarrow as pa
 from pipelines.extract.files import read_file
 from pipelines.extract.inputs import InputRange, ReadSettings
 from pipelines.extract.media import (
+    IMAGE_TYPES,
+    OFFICE_TYPES,
+    OLE_TYPE,
     is_binary,
     looks_like_html,
     looks_like_pdf,
@@ -38,6 +41,8 @@ _READERS: Final[dict[str, Callable[[InputRange, ReadSettings], Iterator[Record]]
     "html": read_file,
     "text": read_file,
     "pdf": read_file,
+    "image": read_file,
+    "office": read_file,
 }
 _ENDINGS: Final = {
     "warc": (".warc", ".arc", ".wat"),
@@ -47,8 +52,12 @@ _ENDINGS: Final = {
     "html": (".html", ".htm", ".xhtml"),
     "text": (".txt", ".text", ".md", ".rst"),
     "pdf": (".pdf",),
+    "image": (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"),
+    "office": (".epub", ".docx", ".docm", ".doc", ".odt", ".pptx", ".ppt", ".xps", ".oxps"),
 }
 _JSON_LINE: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*(?:\"|\})")
+_BINARY: Final = ("pdf", "image", "office")
+_ZIP_TYPE: Final = "application/zip"
 _LOOK_BYTES: Final = 64 << 10
 
 
@@ -106,15 +115,27 @@ def detect_format(name: str, head: bytes) -> str | None:
     if looks_like_pdf(inner):
         return "pdf"
     if is_binary(inner):
-        # A damaged PDF is a reject of its reader; a picture with that ending is a picture.
-        return "pdf" if by_name == "pdf" and sniff_media_type(inner) is None else None
+        return _binary_format(inner, by_name)
     if by_name in ("jsonl", "html", "text"):
         return by_name
     if _JSON_LINE.match(inner) and name.endswith(".json"):
         return "jsonl" if _is_one_object_a_line(inner) else None
     if looks_like_html(inner):
         return "html"
-    return "pdf" if by_name == "pdf" else None
+    return by_name if by_name in _BINARY else None
+
+
+def _binary_format(head: bytes, by_name: str | None) -> str | None:
+    """The format of a binary file: what its bytes say, else its ending, else none."""
+    found = sniff_media_type(head)
+    if found in IMAGE_TYPES:
+        return "image"
+    if found in OFFICE_TYPES:
+        return "office"
+    if found in (_ZIP_TYPE, OLE_TYPE):
+        return "office" if by_name == "office" else None
+    # What is damaged from its first byte on is a reject of the reader that its ending names.
+    return by_name if found is None and by_name in _BINARY else None
 
 
 def _format_of_ending(name: str) -> str | None:

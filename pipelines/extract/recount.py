@@ -1,4 +1,4 @@
-"""The audit's recount of extract: the inputs of a part, read again and counted again."""
+"""The audit's recount of extract: the pages of a part by outcome, and its inputs, read again."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from pipelines.config import ExtractConfig, SourceConfig
 from pipelines.extract.inputs import exists
 from pipelines.extract.job import count_records
+from pipelines.extract.pdf.schema import BLANK, OCR, REJECTED, TEXT
 from pipelines.extract.sources import NOT_READ
 from pipelines.workspace.audit import InputsGone
 from pipelines.workspace.inventory import Inventory
 from pipelines.workspace.ledger import Entry
+from pipelines.workspace.parts import read_batches
 from pipelines.workspace.schema import NOT_ASKED
 from pipelines.workspace.workspace import Workspace
 
 
 def recount_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
-    """Compares the counts of an extract entry with its inputs as they are now.
+    """Compares the counts of an extract entry with its pages, and with its inputs as they are now.
 
     Raises:
         InputsGone: They are no longer there, which is allowed.
     """
+    yield from _page_faults(workspace, entry)
     payload = workspace.ledger.payload(f"{entry.job}@{entry.fp}")
     source = SourceConfig(path="", **payload["source"])
     settings = ExtractConfig(**payload["settings"])
@@ -35,3 +38,20 @@ def recount_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
                 f"{entry.job}@{entry.fp} {entry.source} part {entry.part}: its inputs now hold "
                 f"{number} {name}, and {entry.counts[name]} were counted"
             )
+
+
+def _page_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
+    """Compares what the dataset of pages says with what was counted."""
+    place = f"{entry.job}@{entry.fp} {entry.source} part {entry.part}"
+    refs = [ref for ref in entry.files if ref.kind == "pages"]
+    if entry.counts["pages"] and not refs:
+        yield f"{place}: {entry.counts['pages']} pages were counted, and it names no file of pages"
+        return
+    outcomes: Counter[str] = Counter()
+    for ref in refs:
+        for batch in read_batches(workspace.storage, ref, ["outcome"]):
+            outcomes.update(batch.column("outcome").to_pylist())
+    for outcome in (TEXT, OCR, BLANK, REJECTED):
+        counted = entry.counts[f"pages_{outcome}"]
+        if outcomes[outcome] != counted:
+            yield f"{place}: {outcomes[outcome]} pages are {outcome}, and {counted} were counted"

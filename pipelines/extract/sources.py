@@ -2,6 +2,8 @@
 
 Local files are listed by path and remote ones through fsspec. Local listing never opens what is no
 regular file (opening a FIFO waits for ever), follows linked folders and lists each folder once.
+The files of a list of paths (`path_lists`) are asked for their sizes some at a time, and not split:
+each of the 90,000 of a Common Crawl would have to be opened for that, and one is about a part.
 """
 
 import fnmatch
@@ -12,6 +14,7 @@ import re
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +24,13 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.utils import glob_translate
 
-from pipelines.config import SourceConfig
+from pipelines.config import SourceConfig, is_path_list
 from pipelines.extract.inputs import local_path
+from pipelines.extract.path_lists import Place, SourceError, read_path_list
 from pipelines.extract.records import detect_format, split_points
 from pipelines.workspace.inventory import Listed
+
+__all__ = ["NOT_READ", "UNKNOWN", "SourceError", "list_source"]
 
 UNKNOWN: Final = "unknown"
 _SPECIAL: Final = "special_file"
@@ -39,11 +45,17 @@ _MARKS: Final = "*?["
 _HEAD_BYTES: Final = 64 << 10
 _SPLIT_ABOVE: Final = 1.5  # parts; below it two halves would be too small to be worth a part each
 # What stands for the state of a remote object, best first; the names fsspec's file systems use.
-_STAMPS: Final = ("ETag", "etag", "md5Hash", "crc32c", "generation", "LastModified", "updated")
-
-
-class SourceError(ValueError):
-    """A source that names nothing readable."""
+_STAMPS: Final = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "crc32c",
+    "generation",
+    "LastModified",
+    "Last-Modified",
+    "updated",
+)
+_ASKED_AT_ONCE: Final = 16
 
 
 def list_source(source: SourceConfig, part_bytes: int) -> list[Listed]:
@@ -61,9 +73,11 @@ def list_source(source: SourceConfig, part_bytes: int) -> list[Listed]:
         records not asked for.
 
     Raises:
-        SourceError: The path does not exist or matches nothing.
+        SourceError: The path does not exist or matches nothing, or a file of a list is absent.
     """
     assert source.path is not None, "a crawl is listed from its ledger"
+    if is_path_list(source.path):
+        return _list_places(source)
     path = local_path(source.path)
     files = _list_remote(source) if path is None else _list_local(source, path)
     listed = [_split(item, part_bytes) for item in files]
@@ -197,6 +211,49 @@ def _list_remote(source: SourceConfig) -> Iterator[Listed]:
             stamp=_stamp(info),
             digest=str,
         )
+
+
+def _list_places(source: SourceConfig) -> list[Listed]:
+    places = [place for place in read_path_list(source) if _wanted(place.file, source)]
+    if not places:
+        raise SourceError(
+            f"source {source.name}: `include` and `exclude` leave no path of {source.path}; they "
+            "are matched against its lines"
+        )
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        return list(pool.map(partial(_list_place, source), places))
+
+
+def _list_place(source: SourceConfig, place: Place) -> Listed:
+    path = local_path(place.url)
+    if path is not None:
+        if not os.path.lexists(path):
+            raise _absent(source, place)
+        return _local_file(path, place.file, source.format)
+    fs, path = url_to_fs(place.url)
+    try:
+        info = fs.info(path)
+    except FileNotFoundError as error:  # also what fsspec makes of a server that does not answer
+        raise _absent(source, place) from error
+    if info.get("size") is None:
+        raise SourceError(f"source {source.name}: {place.url} has no size; a part needs one")
+    by_name = detect_format(place.file, b"")
+    return Listed(
+        url=place.url,
+        file=place.file,
+        format=source.format or by_name or _sniff(fs, path, info["size"]) or UNKNOWN,
+        bytes=int(info["size"]),
+        stamp=_stamp(info),
+        digest=str,
+    )
+
+
+def _absent(source: SourceConfig, place: Place) -> SourceError:
+    return SourceError(
+        f"source {source.name}: {source.path} names {place.file}, and {place.url} is not there or "
+        "not readable; set `base` to where the files lie, or leave some out by `include` or "
+        "`exclude`"
+    )
 
 
 def _find(fs: fsspec.AbstractFileSystem, pattern: str) -> tuple[str, dict[str, Any]]:

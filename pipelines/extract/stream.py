@@ -1,17 +1,21 @@
 """Extraction in child processes: chunks of records in, their EXTRACTED rows out, in order.
 
-Pages and texts travel in chunks; a PDF travels alone and goes through two steps. Its text layers
-are read in one call (milliseconds a page). Its pages that are pictures follow as tasks, one a page
-(seconds each), and take the places that were kept for them. So one large scan uses all children, a
-page that hangs costs a page, the time that a call may take can be short, and pages of HTML between
-two PDFs wait for a place in the queue and never for a whole scan.
+Pages and texts travel in chunks; a paged file (a PDF or a picture) travels alone and goes through
+two steps. Its text layers are read in one call (milliseconds a page). Its pages that are to be
+looked at follow as tasks, one a page (seconds each), and take the places that were kept for them.
+So one large scan uses all children, a page that hangs costs a page, the time that a call may take
+can be short, and pages of HTML between two PDFs wait for a place in the queue and never for a whole
+scan.
+
+A budget for OCR needs the scores of all pages of a part before the first is looked at: the first
+step is then done twice, for it is a hundred times as fast as what the budget saves.
 """
 
 import functools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +23,8 @@ import pyarrow.compute as pc
 from pipelines.config import ExtractConfig
 from pipelines.extract.extracted import Extracted, to_batch
 from pipelines.extract.markup import extract_records
-from pipelines.extract.media import PDF_TYPE
+from pipelines.extract.media import PAGED_TYPES
+from pipelines.extract.pdf import triage
 from pipelines.extract.pdf.joining import joined
 from pipelines.extract.pdf.schema import (
     REJECTED,
@@ -38,6 +43,7 @@ from pipelines.workspace.children import Children
 # takes 2-70 ms a page and OCR 2-45 s (a newspaper of 750 lines).
 _TEXT_PAGE_S: Final = 0.1
 _SCAN_S: Final = 240.0
+_PAGED: Final = pa.array(PAGED_TYPES)
 
 
 @dataclass(slots=True)
@@ -47,16 +53,26 @@ class _Chunk:
     records: pa.RecordBatch
     extracted: pa.RecordBatch | None = None
     found: PdfPages | None = None
-    """Of a PDF, in place of `extracted`: its text layers."""
+    """Of a paged file, in place of `extracted`: its text layers."""
     seen: list[Page] = field(default_factory=list)
     num_tasks: int = 1
     """Results that are still to come: a page each, or one that is empty."""
 
 
 def extract_in_children(
-    chunks: Iterable[pa.RecordBatch], children: Children, settings: ExtractConfig
+    chunks: Iterable[pa.RecordBatch],
+    children: Children,
+    settings: ExtractConfig,
+    *,
+    lowest_rank: int = 0,
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-    """Extracts chunks of records; of a chunk with a PDF in it, that is the only row.
+    """Extracts chunks of records; of a chunk with a paged file in it, that is the only row.
+
+    Args:
+        chunks: As `regroup` makes them.
+        children: Where they are extracted.
+        settings: How.
+        lowest_rank: Of the pages that may go to OCR (see `lowest_rank_of`).
 
     Yields:
         (records, their EXTRACTED rows) for each chunk, in order.
@@ -70,15 +86,9 @@ def extract_in_children(
             yield chunk
 
     def tasks() -> Iterator[pa.RecordBatch]:
-        first_step = children.map(
-            functools.partial(read_chunk, settings=settings),
-            remembered(),
-            _failed_chunk,
-            extra_s=lambda chunk: _TEXT_PAGE_S * settings.pdf.max_pages * is_pdf(chunk),
-        )
-        for result in first_step:
+        for result in _first_step(remembered(), children, settings):
             under_way.append(chunk := given.popleft())
-            yield from _tasks(chunk, result)
+            yield from _tasks(chunk, result, lowest_rank)
 
     second_step = children.map(
         functools.partial(read_scans, settings=settings),
@@ -95,25 +105,79 @@ def extract_in_children(
             yield chunk.records, _finished(chunk, settings)
 
 
-def is_pdf(records: pa.RecordBatch) -> bool:
-    """Whether there is a PDF among the records."""
-    return bool(pc.any(_are_pdf(records)).as_py())
+def _first_step(
+    chunks: Iterable[pa.RecordBatch], children: Children, settings: ExtractConfig
+) -> Iterator[pa.RecordBatch]:
+    return children.map(
+        functools.partial(read_chunk, settings=settings),
+        chunks,
+        _failed_chunk,
+        extra_s=lambda chunk: _TEXT_PAGE_S * settings.pdf.max_pages * is_paged(chunk),
+    )
 
 
-def _are_pdf(records: pa.RecordBatch) -> pa.BooleanArray:
+def lowest_rank_of(
+    chunks: Iterable[pa.RecordBatch], children: Children, settings: ExtractConfig
+) -> int:
+    """The lowest rank of a page that goes to OCR, by the budget of `settings`.
+
+    Args:
+        chunks: All of a part, as `regroup` makes them; those without a paged file are passed over.
+        children: Where they are read.
+        settings: How.
+
+    Returns:
+        0 where there is no budget.
+    """
+    if settings.pdf.ocr_budget is None:
+        return 0
+    digests: deque[bytes] = deque()
+
+    def paged() -> Iterator[pa.RecordBatch]:
+        for chunk in chunks:
+            if is_paged(chunk):
+                digests.append(_digest(chunk))
+                yield chunk
+
+    ranks: list[int] = []
+    num_pages = 0
+    for result in _first_step(paged(), children, settings):
+        (found,) = read_pdfs(result)
+        digest = digests.popleft()
+        num_pages += len(found.pages)
+        ranks += [_rank(page, digest) for page in found.pages if page.outcome == SCAN]
+    return triage.lowest_rank(ranks, num_pages, settings.pdf.ocr_budget)
+
+
+def _digest(chunk: pa.RecordBatch) -> bytes:
+    digest: bytes | None = chunk.column("digest")[0].as_py()
+    return digest or b""
+
+
+def _rank(page: Page, digest: bytes) -> int:
+    return triage.rank(page.score or 0.0, digest, page.page)
+
+
+def is_paged(records: pa.RecordBatch) -> bool:
+    """Whether there is a PDF or a picture among the records."""
+    return bool(pc.any(_are_paged(records)).as_py())
+
+
+def _are_paged(records: pa.RecordBatch) -> pa.BooleanArray:
     """bool[num_records]; a text that came from a PDF elsewhere is none."""
     has_bytes = records.column("payload").is_valid()
-    return pc.and_(has_bytes, pc.fill_null(pc.equal(records.column("media_type"), PDF_TYPE), False))
+    return pc.and_(has_bytes, pc.is_in(records.column("media_type"), _PAGED))
 
 
 def read_chunk(records: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBatch:
-    """The first step, in a child: EXTRACTED rows, or the PDF_PAGES row of a PDF."""
-    if not is_pdf(records):
+    """The first step, in a child: EXTRACTED rows, or the PDF_PAGES row of a paged file."""
+    if not is_paged(records):
         return extract_records(records, settings=settings)
     from pipelines.extract.pdf.document import read_layered_pages
 
-    payloads = records.column("payload").to_pylist()
-    return pdf_batch([read_layered_pages(payload, settings.pdf) for payload in payloads])
+    columns = (records.column(name).to_pylist() for name in ("payload", "media_type"))
+    rows = zip(*columns, strict=True)
+    return pdf_batch([read_layered_pages(payload, settings.pdf, kind) for payload, kind in rows])
 
 
 def read_scans(tasks: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBatch:
@@ -122,30 +186,44 @@ def read_scans(tasks: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBa
         return pages_batch([])
     from pipelines.extract.pdf.document import read_scan
 
-    columns = (tasks.column(name).to_pylist() for name in ("payload", "page"))
-    rows = zip(*columns, strict=True)
-    return pages_batch([read_scan(payload, page, settings.pdf) for payload, page in rows])
+    return pages_batch(
+        [
+            read_scan(
+                row["payload"],
+                row["page"],
+                settings.pdf,
+                row["media_type"],
+                may_ocr=row["may_ocr"],
+            )
+            for row in tasks.to_pylist()
+        ]
+    )
 
 
-def _tasks(chunk: _Chunk, result: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _tasks(chunk: _Chunk, result: pa.RecordBatch, lowest_rank: int) -> Iterator[pa.RecordBatch]:
     """What is left to do for a chunk; one empty task where that is nothing, to keep the order."""
-    if not is_pdf(chunk.records):
+    if not is_paged(chunk.records):
         chunk.extracted = result
-        yield _task_batch(None, [])
+        yield _task_batch([])
         return
     (chunk.found,) = read_pdfs(result)
-    scans = [page.page for page in chunk.found.pages if page.outcome == SCAN]
+    scans = [page for page in chunk.found.pages if page.outcome == SCAN]
     chunk.num_tasks = max(1, len(scans))
-    payload = chunk.records.column("payload")[0].as_py()
+    payload, digest = chunk.records.column("payload")[0].as_py(), _digest(chunk.records)
     if not scans:
-        yield _task_batch(None, [])
-    for number in scans:
-        yield _task_batch(payload, [number])
+        yield _task_batch([])
+    for page in scans:
+        task = {
+            "payload": payload,
+            "media_type": chunk.found.media_type,
+            "page": page.page,
+            "may_ocr": _rank(page, digest) >= lowest_rank,
+        }
+        yield _task_batch([task])
 
 
-def _task_batch(payload: bytes | None, numbers: list[int]) -> pa.RecordBatch:
-    rows = [{"payload": payload, "page": number} for number in numbers]
-    return pa.RecordBatch.from_pylist(rows, schema=SCAN_TASK)
+def _task_batch(tasks: list[dict[str, Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(tasks, schema=SCAN_TASK)
 
 
 def _finished(chunk: _Chunk, settings: ExtractConfig) -> pa.RecordBatch:
@@ -156,9 +234,10 @@ def _finished(chunk: _Chunk, settings: ExtractConfig) -> pa.RecordBatch:
 
 
 def _failed_chunk(record: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
-    """The row of a record that killed its children; of a PDF no page is known."""
-    if is_pdf(record):
-        return pdf_batch([PdfPages(reason=reason, message=message, meta={})])
+    """The row of a record that killed its children; of a paged file no page is known."""
+    if is_paged(record):
+        media_type = record.column("media_type")[0].as_py()
+        return pdf_batch([PdfPages(reason=reason, message=message, media_type=media_type, meta={})])
     return to_batch([Extracted(extractor=None, reason=reason, message=message)])
 
 
@@ -174,12 +253,12 @@ def regroup(
     """Regroups batches, the many tiny ones of a folder or the few large ones of a WARC.
 
     Yields:
-        The same rows in the same order; every PDF is a chunk of its own.
+        The same rows in the same order; every paged file is a chunk of its own.
     """
     pending: list[pa.RecordBatch] = []
     rows = size = 0
     for piece in _pieces(batches, max_rows):
-        is_alone = is_pdf(piece)
+        is_alone = is_paged(piece)
         is_full = rows + piece.num_rows > max_rows or size + piece.nbytes > max_bytes
         if pending and (is_full or is_alone):
             yield _one_batch(pending)
@@ -194,11 +273,11 @@ def regroup(
 
 
 def _pieces(batches: Iterable[pa.RecordBatch], max_rows: int) -> Iterator[pa.RecordBatch]:
-    """Slices of at most so many rows; those with a PDF have one."""
+    """Slices of at most so many rows; those with a paged file have one."""
     for batch in batches:
-        if is_pdf(batch):
+        if is_paged(batch):
             start = 0
-            for row in pc.indices_nonzero(_are_pdf(batch)).to_pylist():
+            for row in pc.indices_nonzero(_are_paged(batch)).to_pylist():
                 yield from _sliced(batch.slice(start, row - start), max_rows)
                 yield batch.slice(row, 1)
                 start = row + 1

@@ -1,8 +1,9 @@
 """What a stage makes of the documents of one part: the one function that plans and shards share.
 
-Before `where` is asked, three kinds of documents are set aside whatever it says: a record met
-twice, a document whose labels are missing because an annotator died on it, and what is held out of
-training (the labels set `validation`: the text itself, and near copies of it).
+Before `where` is asked, four kinds of documents are set aside whatever it says: a record met
+twice, what was taken down (the labels set `takedown`), a document whose labels are missing because
+an annotator died on it, and what is held out of training (the labels set `validation`: the text
+itself, and near copies of it).
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from mixtures.expressions import ELIGIBLE, NUM_TOKENS, Selection, columns_used, 
 from mixtures.spec import Stage
 from pipelines.deduplicate.exact import REPEATED_RECORD
 from pipelines.mix.planned import NUM_BYTES, planned_tokens
+from pipelines.workspace.takedown import TAKEN_DOWN
 
 NOT_LABELLED: Final = "not_labelled"  # an annotator died on it; see the rejects of `annotate`
 TRAIN: Final = "train"
@@ -57,7 +59,7 @@ def columns_to_judge(stages: Sequence[Stage], columns: pa.Schema) -> list[str]:
         stages: Stages that passed `check_expressions`.
         columns: All columns that there are.
     """
-    wanted = {NUM_TOKENS, _ROLE, SPLIT, *columns_used(stages, columns)}
+    wanted = {NUM_TOKENS, _ROLE, SPLIT, TAKEN_DOWN, *columns_used(stages, columns)}
     for stage in stages:
         if stage.cut_columns:
             wanted |= {NUM_BYTES, *stage.cut_columns}
@@ -82,6 +84,10 @@ def judge(
     reasons: Counter[str] = Counter()
     usable = ~_matches(labels.column(_ROLE), REPEATED_RECORD)
     reasons[REPEATED_RECORD] = int(len(usable) - usable.sum())
+    if TAKEN_DOWN in labels.column_names:
+        gone = usable & labels.column(TAKEN_DOWN).to_numpy()
+        reasons[TAKEN_DOWN] = int(gone.sum())
+        usable &= ~gone
     missing = _is_missing(stage, labels) & usable
     reasons[NOT_LABELLED] = int(missing.sum())
     usable &= ~missing

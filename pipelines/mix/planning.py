@@ -43,6 +43,8 @@ from pipelines.mix.tally import (
 )
 from pipelines.progress import Progress
 from pipelines.run_record import RunRecord, read_run_record
+from pipelines.takedown.job import JOB as TAKEDOWN
+from pipelines.takedown.job import label_here, takedown_job
 from pipelines.workspace.children import Limits, default_processes
 from pipelines.workspace.jobs import PartJob, pending_keys
 from pipelines.workspace.workspace import Workspace
@@ -190,7 +192,7 @@ def local_run(progress: Progress | None = None) -> Run:
 
 
 def pins_of(record: RunRecord, workspace: Workspace) -> Pins:
-    """What the last run made, as its own plans pin it.
+    """What the last run made, as its own plans pin it; labels of later takedowns are made here.
 
     Raises:
         LookupError: A part is missing.
@@ -198,6 +200,10 @@ def pins_of(record: RunRecord, workspace: Workspace) -> Pins:
     shared = {"duplicates": record.duplicates, **record.labels}
     if record.validation:
         shared[VALIDATION_SET] = record.validation
+    job = takedown_job(workspace, record.extract)
+    if job is not None:
+        label_here(workspace, job, record.sources)
+        shared[TAKEDOWN] = job.generation.name
     labels = {source: {**sets, **shared} for source, sets in record.annotate.items()}
     return pin(workspace, record.extract, labels, record.sources)
 
@@ -223,11 +229,13 @@ def open_plan(
     planned = read_plan(workspace, own) if own is not None else None
     if planned is not None:
         refuse_changed_parts(workspace, planned)
-        if tokens is None:
-            return workspace, record, planned
+    # What is forgotten since a plan was made must not be drawn again: then it is planned anew.
+    is_current = planned is not None and _knows_takedowns(workspace, planned.pins)
+    if planned is not None and is_current and tokens is None:
+        return workspace, record, planned
     _check_tokenizer(record)
     found = _mixture_of(planned) if planned is not None else _load(mixture, record)
-    pins = planned.pins if planned is not None else pins_of(record, workspace)
+    pins = planned.pins if planned is not None and is_current else pins_of(record, workspace)
     columns = columns_of(workspace, pins)
     check_expressions(found, columns)
     check_cuts(found, columns.names)
@@ -243,6 +251,14 @@ def open_plan(
         eod=record.eod,
     )
     return workspace, record, plan
+
+
+def _knows_takedowns(workspace: Workspace, pins: Pins) -> bool:
+    """Whether pins hold the labels of all that was taken down, where anything was."""
+    documents = {name: source.documents for name, source in pins.sources.items()}
+    job = takedown_job(workspace, documents)
+    wanted = job.generation.name if job is not None else None
+    return all(source.labels.get(TAKEDOWN) == wanted for source in pins.sources.values())
 
 
 def _mixture_of(plan: Plan) -> Mixture:

@@ -55,7 +55,7 @@ def provenance_of(workspace: Workspace, near: NearPlan, key: PartKey) -> pa.Stru
     """Kind, recipe, model and parents of all rows of a part; None where people wrote all."""
     entry = workspace.ledger.get(near.documents[key.source], key.source, key.part)
     ref = entry.file("documents")
-    if not may_be_generated(workspace.storage, ref):
+    if not ref.rows or not may_be_generated(workspace.storage, ref):
         return None
     columns = [f"provenance.{name}" for name in _PROVENANCE]
     batches = read_batches(workspace.storage, ref, columns, batch_rows=_ROWS)

@@ -66,7 +66,7 @@ class Losses:
     reasons: Mapping[str, Mapping[str, int]]
     """Kind of loss (rejects, not_asked, page_rejects, reasons) -> reason -> units."""
     left: int = 0
-    """Of a crawl: addresses that were known and not asked for, because `max_pages` was reached."""
+    """Of a crawl: addresses that were known and not asked for, because a limit was reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Where texts come from: who wrote them, and what a crawl knew and left.
 
 Both are facts that the counts of documents do not show. A corpus of rewritten pages looks like one
-of pages, and a crawl that stopped at `max_pages` looks like a whole site.
+of pages, and a crawl that stopped at a limit looks like a whole site.
 """
 
 from collections import Counter
@@ -24,6 +24,7 @@ KINDS: Final = {
 """Kinds of PROVENANCE in words, in the order of how far they are from a person."""
 
 _FRONTIER: Final = "crawl.frontier@"
+_LEFT: Final = ("over_max_pages", "over_max_pages_per_host")
 
 
 def count_kinds(extracted: Sequence[Entry]) -> dict[str, int]:
@@ -46,10 +47,10 @@ def read_origins(workspace: Workspace, record: RunRecord) -> tuple[OriginFacts, 
 
 
 def count_left(workspace: Workspace, crawl: Mapping[str, str]) -> int:
-    """Addresses that crawls knew and never asked for, because of `max_pages`.
+    """Addresses that crawls knew and did not ask for, because of a limit on pages.
 
-    An address is over the limit in one round only, that of its discovery, so those of all rounds
-    are summed; what waits is carried on, so of that the last round counts.
+    An address is over a limit in one round of a pass only, that of its discovery, so those of all
+    rounds of the last pass are summed; what waits is carried on, so of that the last round counts.
 
     Args:
         workspace: Whose ledger it is.
@@ -62,6 +63,8 @@ def count_left(workspace: Workspace, crawl: Mapping[str, str]) -> int:
         for name in frontiers:
             if workspace.ledger.payload(name).get("crawl") == full:
                 rounds = workspace.ledger.entries(name, source)
-                left += sum(entry.counts["over_max_pages"] for entry in rounds)
+                last = max((entry.detail["pass"] for entry in rounds), default=0)
+                rounds = [entry for entry in rounds if entry.detail["pass"] == last]
+                left += sum(entry.counts[state] for entry in rounds for state in _LEFT)
                 left += rounds[-1].counts["waiting"] if rounds else 0
     return left

@@ -98,8 +98,8 @@ def left_by_crawl(losses: Losses) -> str:
         return ""
     some = "address was" if losses.left == 1 else "addresses were"
     return (
-        f"{number(losses.left)} more {some} known and not asked for: the crawl's max_pages was "
-        "reached."
+        f"{number(losses.left)} more {some} known and not asked for: the crawl's max_pages or "
+        "max_pages_per_host was reached."
     )
 
 

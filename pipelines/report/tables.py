@@ -54,6 +54,7 @@ REASONS: Final = {
     "too_many_rewrites": "too many rewrites of a seed",
     "validation": "held out for validation",
     "near_validation": "near a held-out text",
+    "taken_down": "taken down",
 }
 """Reasons of a mixture in words; all other reasons are printed as they are."""
 

@@ -92,7 +92,10 @@ EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "shards": (("tokens", "document_tokens", "eod", "padding", "cut_tokens"),),
     "sealed": (("gathered", "scattered"),),
     "crawl": (("asked", "fetched", "not_fetched"),),
-    "crawl.frontier": (("candidates", "planned", "waiting", "over_max_pages"),),
+    "crawl.frontier": (
+        ("candidates", "planned", "waiting", "over_max_pages_per_host", "over_max_pages"),
+    ),
+    "takedown": (("documents", "rows"), ("rows", "taken_down", "kept")),
 }
 # Job -> what the rows of its files must be, by kind of file; without the file the count is zero.
 FOOTERS: Final[dict[str, dict[str, str]]] = {
@@ -100,12 +103,14 @@ FOOTERS: Final[dict[str, dict[str, str]]] = {
         "documents": "documents",
         "rejects": "rejects",
         "page_rejects": "pages_rejected",
+        "pages": "pages",
     },
     "annotate": {"labels": "rows"},
     "deduplicate": {"labels": "rows"},
     "boilerplate": {"labels": "rows", "keys": "keys", "shared": "returned"},
     "repeats": {"labels": "rows", "keys": "keys", "shared": "returned"},
     "validation": {"labels": "rows", "items": "items", "held_out": "held_out"},
+    "takedown": {"labels": "rows"},
     "crawl": {"fetches": "rows", "links": "links"},
 }
 _PARQUET: Final = ".parquet"

@@ -19,6 +19,7 @@ _DATA: Final = (
     "documents",
     "labels",
     "rejects",
+    "pages",
     "clusters",
     "validation",
     "mixtures",

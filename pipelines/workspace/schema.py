@@ -43,6 +43,20 @@ RECORD: Final = pa.schema(
     ]
 )
 
+PAGE_SIGNS: Final = pa.struct(
+    [
+        pa.field("num_chars", pa.int32()),  # of the text layer, no white space
+        pa.field("garbled", pa.float32()),  # shares are in [0, 1]
+        pa.field("strange", pa.float32()),
+        pa.field("unmapped", pa.float32()),
+        pa.field("hidden", pa.float32()),
+        pa.field("image_share", pa.float32()),
+        pa.field("text_share", pa.float32()),
+        pa.field("num_small_paths", pa.int32()),
+    ]
+)
+"""What triage measures of a page of a PDF; see `pipelines/extract/pdf/triage.py`."""
+
 EXTRACTED: Final = pa.schema(
     [
         pa.field("text", pa.large_string()),  # null where rejected
@@ -55,7 +69,7 @@ EXTRACTED: Final = pa.schema(
         pa.field("meta", _META),  # title, date, charset ... added to those of the record
         pa.field("kind", pa.string()),  # of provenance, where the text is not natural: transcribed
         pa.field("model", pa.string()),  # what transcribed it, e.g. rapidocr/3.10.0
-        pa.field(  # what became of each page of a PDF; null for all else
+        pa.field(  # what became of each page of a PDF or picture; null for all else
             "pages",
             pa.list_(
                 pa.struct(
@@ -64,6 +78,10 @@ EXTRACTED: Final = pa.schema(
                         pa.field("outcome", pa.string()),  # text | ocr | blank | rejected
                         pa.field("reason", pa.string()),
                         pa.field("message", pa.string()),
+                        pa.field("reader", pa.string()),  # name and version of what gave its text
+                        pa.field("score", pa.float32()),  # how probably OCR reads it better
+                        pa.field("confidence", pa.float32()),  # of OCR, mean over characters
+                        pa.field("signs", PAGE_SIGNS),  # null where nothing was measured
                     ]
                 )
             ),
@@ -122,6 +140,23 @@ REJECT: Final = pa.schema(
         pa.field("message", pa.string(), nullable=False),
     ]
 )
+
+
+PAGES: Final = pa.schema(
+    [
+        pa.field("id", ID),  # of the document, or of the reject that the whole file became
+        pa.field("file", pa.string(), nullable=False),  # as in the locator
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("page", pa.int32(), nullable=False),  # from 1
+        pa.field("outcome", pa.string(), nullable=False),  # text | ocr | blank | rejected
+        pa.field("reason", pa.string()),  # of its rejection, or why its text layer was doubted
+        pa.field("reader", pa.string()),
+        pa.field("score", pa.float32()),
+        pa.field("confidence", pa.float32()),
+        *PAGE_SIGNS,
+    ]
+)
+"""One row for each page of a PDF or picture; what is under EXTRACTED holds for its fields."""
 
 
 def document_id(source: str, name: str, digest: bytes, ordinal: int) -> bytes:

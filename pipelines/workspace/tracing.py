@@ -32,7 +32,7 @@ _NO_SCHEME: Final = 2
 _WHOLE: Final = 3
 
 # Jobs, by the first word of their names, that write labels beside documents.
-_LABELLING: Final = ("annotate", "deduplicate", "boilerplate", "repeats", "validation")
+_LABELLING: Final = ("annotate", "deduplicate", "boilerplate", "repeats", "validation", "takedown")
 
 _SHARD_TOKEN: Final = re.compile(r"(shards/[^/]+@[0-9a-f]+/.+):(\d+)")
 _FILE_OFFSET: Final = re.compile(r"(.+?)(?::| at | offset )(\d+)")

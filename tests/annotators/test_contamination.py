@@ -16,7 +16,6 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resiliparse.parse.html import HTMLTree
 
 from annotators.contamination.annotator import Contamination
 from annotators.contamination.evaluation import evaluate_decontamination, render_decontamination
@@ -35,6 +34,7 @@ from annotators.contamination.words import (
 )
 from annotators.text.utf8 import utf8_texts
 from pipelines.extract.engines import main_text
+from pipelines.extract.pages.dom import parse
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -466,7 +466,7 @@ def test_example_benchmark_is_quoted_by_one_page_alone() -> None:
     }
     assert found == {"quiz-night.html": {"ferry-1", "element-1", "pendulum-1"}}
     source = (EXAMPLES / "site" / "en" / "quiz-night.html").read_text()
-    text = main_text(source, HTMLTree.parse(source), "trafilatura-fast")
+    text = main_text(parse(source.encode()), "trafilatura-fast").text
     (row,) = label(annotator, text)
     assert (row["benchmark_item"], row["contamination_score"]) == ("ferry-1", 1.0)
 

@@ -82,10 +82,10 @@ class Crawled:
             counts = entry.counts
             assert counts["asked"] == counts["fetched"] + counts["not_fetched"]
             assert sum(entry.detail["reasons"].values()) == counts["not_fetched"]
-        rounds = self.job.rounds(self.workspace)
+        rounds = self.job.rounds(self.workspace).entries
         for entry in rounds:
             counts = entry.counts
-            states = ("planned", "waiting", "over_max_pages")
+            states = ("planned", "waiting", "over_max_pages_per_host", "over_max_pages")
             assert counts["candidates"] == sum(counts[state] for state in states)
         entries = [*self.entries, *rounds]
         return [fault for entry in entries for fault in check_crawl(self.workspace, entry)]

@@ -1,13 +1,19 @@
 """A server that answers byte for byte what a test wants, for many host names on one port."""
 
+import socket
 import socketserver
+import struct
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
 Reply = bytes | Iterable[bytes]
-"""The whole answer, or pieces of it; after a piece that is empty the connection is cut."""
+"""The whole answer, or pieces of it; after a piece that is empty the connection is cut, after RESET
+it is reset."""
+RESET = b"\x00reset"
+RULES = ("/robots.txt", "/ai.txt", "/.well-known/tdmrep.json")
+"""What a crawler asks for before it asks for pages."""
 
 
 def reply(body: bytes | str = b"", status: str = "200 OK", **fields: str) -> bytes:
@@ -31,6 +37,8 @@ class HostileServer:
         self.most_at_once: Counter[str] = Counter()
         self.together = 0
         self.on_request: Callable[[], None] | None = None
+        self.fallback: Callable[[str], Reply] | None = None
+        """Answers to paths that nothing else is known of, but the rules."""
         self._replies: dict[tuple[str, str], list[Callable[[], Reply]]] = {}
         self._under_way: defaultdict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
@@ -42,8 +50,8 @@ class HostileServer:
         self._replies[host, f"/{path}"] = makers
 
     def paths(self, host: str) -> list[str]:
-        """What a host was asked for, but robots.txt."""
-        return [path for h, path in self.asked if h == host and path != "/robots.txt"]
+        """What a host was asked for, but its rules."""
+        return [path for h, path in self.asked if h == host and path not in RULES]
 
     def __enter__(self) -> "HostileServer":
         outer = self
@@ -114,6 +122,8 @@ class HostileServer:
 
     def _reply(self, host: str, path: str) -> Reply:
         makers = self._replies.get((host, path))
+        if makers is None and self.fallback is not None and path not in RULES:
+            return self.fallback(path)
         if makers is None:
             return reply("nothing here", "404 Not Found")
         with self._lock:
@@ -123,7 +133,10 @@ class HostileServer:
     def _send(self, handler: socketserver.StreamRequestHandler, answer: Reply) -> bool:
         try:
             for piece in [answer] if isinstance(answer, bytes) else answer:
-                if not piece:
+                if piece == RESET:
+                    linger = struct.pack("ii", 1, 0)  # no wait: close() sends RST
+                    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                if not piece or piece == RESET:
                     return False
                 handler.wfile.write(piece)
                 handler.wfile.flush()

@@ -25,6 +25,8 @@ from hostile_server import HostileServer, reply
 
 from pipelines.crawl.check import check_crawl
 from pipelines.crawl.job import CrawlJob, crawled_files
+from pipelines.crawl.known import address_keys
+from pipelines.crawl.planning import HOST_TARGETS
 from pipelines.workspace.children import Children
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.schema import payload_digest
@@ -117,6 +119,19 @@ def test_a_record_tells_address_time_request_and_the_header_as_sent(
     assert b"WARC-Truncated" not in text
 
 
+@pytest.mark.parametrize(
+    ("languages", "field"),
+    [(["deu_Latn", "fr"], "Accept-Language: de, fr, *;q=0.1"), ([], None)],
+)
+def test_servers_that_negotiate_are_told_the_languages(
+    server: HostileServer, run_crawl: RunCrawl, languages: list[str], field: str | None
+) -> None:
+    server.on(SEED, reply(b"<p>x"))
+    run_crawl(SEED, languages=languages)
+    told = [line for line in server.heads[-1].splitlines() if line.startswith("Accept-Language")]
+    assert told == ([field] if field else [])
+
+
 def test_one_request_at_a_time_to_a_host_and_hosts_side_by_side(
     server: HostileServer, run_crawl: RunCrawl
 ) -> None:
@@ -163,7 +178,7 @@ def test_the_longer_pause_is_kept_between_two_requests(
     server.on(f"{SEED}robots.txt", reply(robots))
     server.on(SEED, reply("<p>x"))
     server.on(f"{SEED}b", reply("<p>b"))
-    run_crawl(SEED, f"{SEED}b", **settings)
+    run_crawl(SEED, f"{SEED}b", obey_ai_policy=False, **settings)
     assert server.asked == [("a.example", path) for path in ("/robots.txt", "/", "/b")]
     assert pauses[0] == 0
     assert all(least < pause <= most for pause in pauses[1:])
@@ -175,7 +190,7 @@ def test_pauses_grow_with_each_try_unless_the_server_names_one(
 ) -> None:
     busy = reply("x", "503 Busy")
     server.on(SEED, busy, busy, reply("x", "429 Slow down", Retry_After="25"), reply("<p>x"))
-    crawled = run_crawl(SEED, delay=5, retries=3)
+    crawled = run_crawl(SEED, delay=5, retries=3, obey_ai_policy=False)
     assert crawled.outcomes() == {"": "fetched"}
     expected = [0, 5, 10, 20, 25]
     assert all(want - 4 < pause <= want for want, pause in zip(expected, pauses, strict=True))
@@ -302,20 +317,25 @@ def test_a_wildcard_stands_for_all_hosts_below(server: HostileServer, run_crawl:
     assert crawled.entries[0].detail["links_not_followed"] == {"out_of_scope": 2}
 
 
+@pytest.mark.parametrize("limit", [{"max_pages": 9}, {"max_pages_per_host": 9}])
 def test_a_large_host_is_taken_in_several_rounds(
-    server: HostileServer, run_crawl: RunCrawl, monkeypatch: pytest.MonkeyPatch
+    server: HostileServer,
+    run_crawl: RunCrawl,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: dict[str, object],
 ) -> None:
-    monkeypatch.setitem(
-        __import__("pipelines.crawl.frontier").crawl.frontier.HOST_TARGETS, "page", 4
-    )
+    monkeypatch.setitem(HOST_TARGETS, "page", 4)
     paths = [f"p{number:02d}" for number in range(10)]
     server.on(SEED, reply(links(*paths)))
-    crawled = run_crawl(SEED, max_pages=9)
-    counts = [entry.counts for entry in crawled.job.rounds(crawled.workspace)]
+    crawled = run_crawl(SEED, obey_ai_policy=False, **limit)
+    counts = [entry.counts for entry in crawled.job.rounds(crawled.workspace).entries]
     assert [count["planned"] for count in counts] == [1, 4, 4, 0]
     assert [count["waiting"] for count in counts] == [0, 4, 0, 0]
-    assert [count["over_max_pages"] for count in counts] == [0, 2, 0, 0]
-    assert server.paths("a.example") == ["/", *(f"/{path}" for path in paths[:8])]
+    assert [count[f"over_{next(iter(limit))}"] for count in counts] == [0, 2, 0, 0]
+    hashed = sorted(paths, key=lambda path: address_keys([SEED + path])[2][0])
+    asked = ["", *sorted(hashed[:4]), *sorted(hashed[4:8])]
+    assert server.paths("a.example") == [f"/{path}" for path in asked]
+    assert crawled.faults() == []
 
 
 def test_equal_servers_give_equal_archives_but_for_dates(
@@ -332,7 +352,7 @@ def test_equal_servers_give_equal_archives_but_for_dates(
     assert [e.file("links").sha256 for e in one.entries] == [
         e.file("links").sha256 for e in two.entries
     ]
-    volatile = {"seconds", "offset", "length"}
+    volatile = {"seconds", "offset", "length", "held"}  # held names records by their dates
     rows = [
         [{k: v for k, v in row.items() if k not in volatile} for row in crawled.rows]
         for crawled in (one, two)
@@ -379,15 +399,16 @@ def test_planning_a_round_twice_gives_the_same_parts(
     workspace, job = Workspace.create(str(tmp_path / "w")), job_of(server.port, [SEED], {})
     keys = job.next_round(workspace)
     assert keys == job.next_round(workspace)
-    assert len(job.rounds(workspace)) == 1
+    assert len(job.rounds(workspace).entries) == 1
     run_part(workspace, job, keys[0], children)
     first = job.next_round(workspace)
-    (path,) = (e.file("frontier").path for e in job.rounds(workspace) if e.part == 1)
+    files = [ref.path for ref in job.rounds(workspace).last.files]
+    assert [path.split("-")[0] for path in files] == [f"frontier/web@{job.frontier.fp}/round"] * 2
     entry = [p for p in workspace.storage.files("ledger") if p.endswith("part-00001.json")]
-    for gone in (path, *entry):
+    for gone in (*files, *entry):
         workspace.storage.remove(gone)
     assert job.next_round(workspace) == first
-    assert workspace.storage.exists(path)
+    assert all(workspace.storage.exists(path) for path in files)
 
 
 def test_files_are_listed_for_extraction(server: HostileServer, run_crawl: RunCrawl) -> None:

@@ -1,8 +1,8 @@
 """What servers do to crawlers: each trap is told by its reason, and the crawl goes on."""
 
 import gzip
-import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,66 +114,6 @@ def test_every_trap_is_told_by_its_reason_and_good_pages_between_are_kept(
     assert crawled.faults() == []
 
 
-def test_an_answer_that_never_comes_ends_at_the_timeout(
-    server: HostileServer, run_crawl: RunCrawl
-) -> None:
-    released = threading.Event()
-
-    def slow_header() -> Iterator[bytes]:
-        yield b"HTTP/1.1 200 OK\r\nContent-"
-        released.wait(20)
-
-    def slow_body() -> Iterator[bytes]:
-        yield b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\n<p>"
-        released.wait(20)
-
-    server.on(SEED, links("header", "body", "good"))
-    server.on(f"{SEED}header", slow_header)
-    server.on(f"{SEED}body", slow_body)
-    server.on(f"{SEED}good", reply("<p>good"))
-    try:
-        crawled = run_crawl(SEED, timeout=0.3)
-    finally:
-        released.set()
-    expected = {"": "fetched", "header": "timed_out", "body": "timed_out", "good": "fetched"}
-    assert crawled.outcomes() == expected
-
-
-def test_a_busy_server_is_asked_again_when_it_says_so(
-    server: HostileServer, run_crawl: RunCrawl
-) -> None:
-    busy = reply("later", "429 Too Many Requests", Retry_After="0")
-    tomorrow = reply("later", "503 Service Unavailable", Retry_After="86400")
-    server.on(SEED, links("busy", "tomorrow", "lost", "always"))
-    server.on(f"{SEED}busy", busy, busy, reply("<p>at last"))
-    server.on(f"{SEED}tomorrow", tomorrow, reply("<p>too early"))
-    server.on(f"{SEED}lost", no_answer, no_answer, reply("<p>found"))
-    server.on(f"{SEED}always", reply("x", "500 Oops"))
-    crawled = run_crawl(SEED, retries=2)
-    assert crawled.outcomes() == {
-        "": "fetched",
-        "busy": "fetched",
-        "tomorrow": "http_status_503",
-        "lost": "fetched",
-        "always": "http_status_500",
-    }
-    assert server.paths("a.example").count("/tomorrow") == 1
-    assert server.paths("a.example").count("/always") == 3
-    tries = {row["url"]: row["tries"] for row in crawled.rows}
-    assert tries[f"{SEED}busy"] == 3
-
-
-def test_a_dead_host_is_given_up_and_says_so(server: HostileServer, run_crawl: RunCrawl) -> None:
-    paths = [f"p{number:02d}" for number in range(12)]
-    server.on(SEED, links(*paths))
-    for path in paths:
-        server.on(f"{SEED}{path}", no_answer)
-    crawled = run_crawl(SEED)
-    reasons = [crawled.outcomes()[path] for path in paths]
-    assert reasons == ["connection_failed"] * 8 + ["host_unresponsive"] * 4
-    assert crawled.faults() == []
-
-
 def test_endless_links_end_at_max_pages_and_the_rest_is_counted(
     server: HostileServer, run_crawl: RunCrawl
 ) -> None:
@@ -182,11 +122,123 @@ def test_endless_links_end_at_max_pages_and_the_rest_is_counted(
         server.on(f"{SEED}{number}", links(f"{number * 2}", f"{number * 2 + 1}"))
     crawled = run_crawl(SEED, max_pages=12)
     assert len(crawled.outcomes()) == 12
-    planned = [entry.counts["planned"] for entry in crawled.job.rounds(crawled.workspace)]
-    over = sum(e.counts["over_max_pages"] for e in crawled.job.rounds(crawled.workspace))
+    rounds = crawled.job.rounds(crawled.workspace).entries
+    planned = [entry.counts["planned"] for entry in rounds]
+    over = sum(entry.counts["over_max_pages"] for entry in rounds)
     assert planned == [1, 2, 3, 6, 0]  # n links to 2n and 2n + 1, and 2 was known
     linked = {row["url"] for row in crawled.links}
     assert over == len(linked | {SEED}) - 12
+    assert crawled.faults() == []
+
+
+def test_an_infinite_calendar_ends_at_the_budget_of_its_host(
+    server: HostileServer, run_crawl: RunCrawl
+) -> None:
+    def calendar(path: str) -> bytes:
+        day = int(path.rpartition("=")[2] or 0)
+        days = [f"/calendar?day={day + step}" for step in (1, 2, 30, 365)]
+        return links(*days, f"calendar/{day}/calendar/{day}/calendar/{day}/calendar/{day}/")
+
+    server.fallback = calendar
+    server.on("http://b.example/", reply("<p>b"))
+    hosts = ["a.example", "b.example"]
+    seeds = (f"{SEED}calendar?day=0", "http://b.example/")
+    crawled = run_crawl(*seeds, allow_private=hosts, max_pages_per_host=30)
+    outcomes = Counter(row["url"].split("/")[2] for row in crawled.rows if row["kind"] == "page")
+    assert outcomes == {"a.example": 30, "b.example": 1}
+    rounds = crawled.job.rounds(crawled.workspace).entries
+    over = sum(entry.counts["over_max_pages_per_host"] for entry in rounds)
+    assert over == len({row["url"] for row in crawled.links} - {seeds[0]}) - 29
+    dropped = sum(
+        (Counter(entry.detail["links_not_followed"]) for entry in crawled.entries), Counter()
+    )
+    assert dropped == {"trap": 30}
+    assert crawled.faults() == []
+
+
+def test_sitemaps_that_name_each_other_end(server: HostileServer, run_crawl: RunCrawl) -> None:
+    def index(*names: str) -> bytes:
+        items = "".join(f"<sitemap><loc>{SEED}{name}</loc></sitemap>" for name in names)
+        return reply(f"<sitemapindex>{items}</sitemapindex>", Content_Type="text/xml")
+
+    server.on(f"{SEED}robots.txt", reply(f"Sitemap: {SEED}m0.xml\nSitemap: {SEED}m0.xml"))
+    for number in range(9):
+        names = [f"m{(number + step) % 9}.xml" for step in range(4)]
+        server.on(f"{SEED}m{number}.xml", index(*names))
+    server.on(SEED, reply("<p>x"))
+    crawled = run_crawl(SEED)
+    expected = {f"m{number}.xml": "fetched" for number in range(4)}
+    assert crawled.outcomes("sitemap") == expected
+    assert crawled.outcomes() == {"": "fetched"}
+    assert crawled.entries[-1].detail["links_not_followed"] == {"index_in_index": 12}
+    assert crawled.faults() == []
+
+
+def test_a_redirect_does_not_lead_to_a_private_address(
+    server: HostileServer, run_crawl: RunCrawl
+) -> None:
+    """Not even to a host of the scope, for what it is named and where it is are two things."""
+    inside = [f"http://{host}:{server.port}/" for host in ("127.0.0.1", "localhost")]
+    server.on(SEED, links("0", "1"))
+    for number, url in enumerate(inside):
+        server.on(f"{SEED}{number}", reply(status="302 X", Location=url))
+    hosts = ["a.example", "127.0.0.1", "localhost"]
+    crawled = run_crawl(SEED, hosts=hosts, allow_private=["a.example"])
+    expected = {"": "fetched", "0": "redirect_to_other_host", "1": "redirect_to_other_host"}
+    assert crawled.outcomes() == expected | dict.fromkeys(inside, "private_address")
+    assert {host for host, _ in server.asked} == {"a.example"}
+
+
+def test_pages_in_other_languages_are_neither_kept_nor_followed(
+    server: HostileServer, run_crawl: RunCrawl
+) -> None:
+    de, fr = '<html lang="de-CH">', '<html lang="fr">'
+    page = (
+        '<a href="de">1</a><a href="fr">2</a><a href="marked" hreflang="fr">3</a><a href="http">4'
+        '</a><link rel="alternate" hreflang="de" href="/alt"><link rel="alternate" href="/feed">'
+    )
+    server.on(SEED, reply(de + page))
+    server.on(f"{SEED}de", reply(de + "<p>Wort"))
+    server.on(f"{SEED}fr", reply(fr + '<p>mot<a href="from-fr">'))
+    server.on(f"{SEED}http", reply("<p>mot", Content_Language="fr"))
+    server.on(f"{SEED}alt", reply("<p>Wort"))
+    crawled = run_crawl(SEED, languages=["de"])
+    assert crawled.outcomes() == {
+        "": "fetched",
+        "de": "fetched",
+        "fr": "other_language",
+        "http": "other_language",
+        "alt": "fetched",
+    }
+    kept = {row["uri"] for path in crawled.archives for row in read_by_ours(path)}
+    assert kept - {None} == {SEED, f"{SEED}de", f"{SEED}alt"}
+    assert [entry.detail["links_not_followed"] for entry in crawled.entries] == [
+        {"other_language": 1},
+        {"other_language": 1},
+    ]
+    assert crawled.faults() == []
+
+
+def test_pages_that_ask_not_to_train_models_are_left_out(
+    server: HostileServer, run_crawl: RunCrawl
+) -> None:
+    server.on(SEED, links("tag", "meta", "tdm", "free"))
+    server.on(f"{SEED}tag", reply('<a href="from-tag">x', X_Robots_Tag="noai"))
+    server.on(f"{SEED}meta", reply('<meta name="robots" content="noimageai">'))
+    server.on(f"{SEED}tdm", reply('<meta name="tdm-reservation" content="1">'))
+    server.on(f"{SEED}free", reply('<meta name="tdm-reservation" content="0">'))
+    server.on(f"{SEED}from-tag", reply("<p>x"))
+    crawled = run_crawl(SEED)
+    assert crawled.outcomes() == {
+        "": "fetched",
+        "tag": "noai",
+        "meta": "noai",
+        "tdm": "tdm_reserved",
+        "free": "fetched",
+        "from-tag": "fetched",
+    }
+    kept = {row["uri"] for path in crawled.archives for row in read_by_ours(path)}
+    assert kept - {None} == {SEED, f"{SEED}free", f"{SEED}from-tag"}
     assert crawled.faults() == []
 
 
@@ -279,88 +331,6 @@ def test_an_address_may_be_named_as_a_private_host(
     (key,) = job.next_round(workspace)
     job.run(workspace, key, children)
     assert Crawled(workspace, job).pages == {(seed, payload_digest(b"<p>here"))}
-
-
-def test_what_stands_behind_a_body_does_not_poison_the_next_answer(
-    server: HostileServer, run_crawl: RunCrawl
-) -> None:
-    smuggled = reply("<p>smuggled")
-    server.on(SEED, links("long", "short", "t1", "t2"))
-    server.on(f"{SEED}long", reply("<p>long") + smuggled)
-    server.on(f"{SEED}short", reply("<p>four", Content_Length="4") + smuggled)
-    server.on(f"{SEED}t1", reply("<p>one"))
-    server.on(f"{SEED}t2", reply("<p>two"))
-    digests = dict(run_crawl(SEED, retries=2).pages)
-    assert digests[f"{SEED}long"] == payload_digest(b"<p>long")
-    assert digests[f"{SEED}t1"] == payload_digest(b"<p>one")
-    assert digests[f"{SEED}t2"] == payload_digest(b"<p>two")
-    # Told as broken where all arrives at once; else HTTP says that the body is these four bytes.
-    assert digests.get(f"{SEED}short") in (None, payload_digest(b"<p>f"))
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (reply("x", "500 Oops"), "robots_unreachable"),
-        (reply("x", "429 Too Many Requests"), "robots_unreachable"),
-        (no_answer, "robots_unreachable"),
-        (reply("User-agent: *\nDisallow: /"), "robots_denied"),
-        (reply("User-agent: tokenmill\nDisallow: /\n\nUser-agent: *\nAllow: /"), "robots_denied"),
-        (reply("User-agent: *\nCrawl-delay: 3600"), "crawl_delay_too_long"),
-        (reply(status="301 X", Location="http://[bad/"), "robots_unreachable"),
-        (reply("Sitemap: http://[bad/sitemap.xml\nUser-agent: *\nAllow: /"), "fetched"),
-        (reply("x", "403 Forbidden"), "fetched"),
-        (reply("User-agent: other\nDisallow: /"), "fetched"),
-        (reply(status="301 X", Location="/rules.txt"), "robots_denied"),
-        (reply("User-agent: *\nDisallow: /\n" + "#" * 600_000), "robots_denied"),
-    ],
-)
-def test_robots_txt_decides(
-    server: HostileServer,
-    run_crawl: RunCrawl,
-    answer: Reply | Callable[[], Reply],
-    reason: str,
-) -> None:
-    server.on(f"{SEED}robots.txt", answer)
-    server.on(f"{SEED}rules.txt", reply("User-agent: *\nDisallow: /"))
-    server.on(SEED, reply("<p>x"))
-    crawled = run_crawl(SEED)
-    assert crawled.outcomes() == {"": reason}
-    assert server.paths("a.example").count("/") == (reason == "fetched")
-    assert crawled.faults() == []
-
-
-def test_of_an_endless_robots_txt_the_beginning_counts_and_nothing_is_archived(
-    server: HostileServer, run_crawl: RunCrawl
-) -> None:
-    def endless_rules() -> Iterator[bytes]:
-        yield b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
-        yield b"User-agent: *\nDisallow: /no\n"
-        while True:
-            yield b"# and so on\n" * 4096
-
-    server.on(f"{SEED}robots.txt", endless_rules)
-    server.on(SEED, links("no", "yes"))
-    server.on(f"{SEED}yes", reply("<p>yes"))
-    crawled = run_crawl(SEED)
-    assert crawled.outcomes() == {"": "fetched", "no": "robots_denied", "yes": "fetched"}
-    assert crawled.outcomes("robots") == {"robots.txt": "too_large"}
-    uris = {row["uri"] for path in crawled.archives for row in read_by_ours(path)}
-    assert uris == {None, SEED, f"{SEED}yes"}
-    assert crawled.faults() == []
-
-
-def test_robots_txt_that_lies_on_another_host_is_read_there(
-    server: HostileServer, run_crawl: RunCrawl
-) -> None:
-    there = "http://www.a.example/robots.txt"
-    server.on(f"{SEED}robots.txt", reply(status="301 X", Location=there))
-    server.on(there, reply("User-agent: *\nDisallow: /no"))
-    server.on(SEED, links("no"))
-    crawled = run_crawl(SEED, allow_private=["a.example", "www.a.example"])
-    assert crawled.outcomes() == {"": "fetched", "no": "robots_denied"}
-    assert server.paths("www.a.example") == []
-    assert crawled.faults() == []
 
 
 def test_a_page_that_kills_the_parser_is_kept_without_its_links(

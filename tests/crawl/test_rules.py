@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.crawl.addresses import CheckedResolver, PrivateAddress, is_public
 from pipelines.crawl.exchange import retry_after_s
-from pipelines.crawl.links import page_links
+from pipelines.crawl.links import read_page
 from pipelines.crawl.robots import Directives, header_directives, parse_robots
 from pipelines.crawl.sitemaps import (
     MAX_SITEMAP_ENTRIES,
@@ -24,7 +24,9 @@ from pipelines.crawl.sitemaps import (
     """127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1
     239.1.1.1 240.0.0.1 255.255.255.255 192.0.2.1 198.18.0.1 :: ::1 fe80::1 fc00::1 fd12::1 ff02::1
     fec0::1 2001:db8::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::127.0.0.1 2002:7f00:1:: 64:ff9b::10.0.0.1
-    64:ff9b:1::1""".split(),
+    64:ff9b:1::1 168.63.129.16 100.100.100.200 192.0.0.192 192.88.99.1 fd00:ec2::254 3fff::1 5f00::1
+    2001:0:4136:e378:8000:63bf:3fff:fdd2 100::1 2002:a9fe:a9fe:: 64:ff9b::a9fe:a9fe
+    ::ffff:169.254.169.254 ::169.254.169.254""".split(),
 )
 def test_private_and_special_addresses_are_refused(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
@@ -39,15 +41,16 @@ def test_public_addresses_are_allowed(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
-def test_the_resolver_gives_the_address_it_checked_and_asks_once() -> None:
+def test_the_resolver_gives_the_address_it_checked_and_asks_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name server that answers otherwise the second time (DNS rebinding) is not asked again."""
+    answers = [["93.184.216.34", "10.0.0.1"], ["127.0.0.1"]]
+
+    def rebinding(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(2, 1, 6, "", (address, port)) for address in answers.pop(0)]
+
     async def resolve() -> None:
-        loop = asyncio.get_running_loop()
-        answers = [["93.184.216.34", "10.0.0.1"], ["127.0.0.1"]]
-
-        async def rebinding(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-            return [(2, 1, 6, "", (address, port)) for address in answers.pop(0)]
-
-        loop.getaddrinfo = rebinding  # type: ignore[assignment,method-assign]
         resolver = CheckedResolver(allow_private=False)
         for _ in range(2):
             found = await resolver.resolve("a.example", 80)
@@ -55,6 +58,7 @@ def test_the_resolver_gives_the_address_it_checked_and_asks_once() -> None:
         with pytest.raises(PrivateAddress, match=r"a\.example is at 127\.0\.0\.1"):
             await CheckedResolver(allow_private=False).resolve("a.example", 80)
 
+    monkeypatch.setattr("pipelines.crawl.addresses.socket.getaddrinfo", rebinding)
     asyncio.run(resolve())
 
 
@@ -101,22 +105,22 @@ def test_links_without_a_base_and_in_broken_markup() -> None:
     html = (
         "<a href=a>1<a href='//b.example:80/x/../y'>2<table><a href=\"\n /t\n/u \">3<base href=zz>"
     )
-    links, directives = page_links(html, "http://a.example/d/e")
-    assert links == [
+    found = read_page(html, "http://a.example/d/e")
+    assert list(found.links) == [
         "http://a.example/d/a",
         "http://b.example/y",
         "http://a.example/t/u",
     ]
-    assert directives == Directives()
+    assert found.directives == Directives()
 
 
 def test_pages_that_are_hard_to_parse_give_their_links() -> None:
     deep = "<div>" * 1500 + "<a href=deep>x</a>"
     declared = '<?xml version="1.0" encoding="utf-16"?><html><a href="\u00e9">x</a>'
     for html, link in ((deep, "deep"), (declared, "%C3%A9"), ("\ud800<a href=s>", "s")):
-        assert page_links(html, "http://a.example/")[0] == [f"http://a.example/{link}"]
+        assert list(read_page(html, "http://a.example/").links) == [f"http://a.example/{link}"]
     for html in ("", " \n", "no markup", "<!-- only -->", "\x00", "<"):
-        assert page_links(html, "http://a.example/")[0] == []
+        assert read_page(html, "http://a.example/").links == {}
 
 
 SITEMAP = '<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'

@@ -77,3 +77,24 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
         serve_site(tmp_path / "none", "a.example"),
     ):
         pass
+
+
+def test_who_holds_a_page_is_told_that_it_has_not_changed(site: Path) -> None:
+    def ask(port: int, etag: str) -> tuple[int, str, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        headers = {"Host": "site.example", "If-None-Match": etag}
+        connection.request("GET", "/index.html", headers=headers)
+        answer = connection.getresponse()
+        found = answer.status, answer.headers["ETag"], answer.read()
+        connection.close()
+        return found
+
+    page = (site / "index.html").read_bytes()
+    with serve_site(site, "site.example") as port:
+        status, etag, body = ask(port, '"other"')
+        assert (status, body) == (200, page)
+        assert ask(port, etag) == (304, etag, b"")
+        (site / "index.html").write_bytes(page + b"!")
+        status, changed, body = ask(port, etag)
+        assert (status, body) == (200, page + b"!")
+        assert changed != etag

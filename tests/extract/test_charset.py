@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.extract.charset import codec_of_label, decode, meta_charset
+from pipelines.extract.charset import codec_of_label, decode, decode_bytes, meta_charset
 
 RUSSIAN = "Привет, как дела? Это простой русский текст о погоде и природе."
 JAPANESE = "こんにちは世界、これは日本語の文章です。東京は日本の首都です。"
@@ -120,3 +120,22 @@ def test_labels_mean_what_browsers_take_them_for(label: str, codec: str | None) 
 def test_charset_of_an_xml_declaration_is_found() -> None:
     assert meta_charset(b'<?xml version="1.0" encoding="Shift_JIS"?><html>') == "shift_jis"
     assert meta_charset(b"<html><p>charset=utf-8") is None
+
+
+@pytest.mark.parametrize(("text", "charset", "name"), WRITTEN)
+@pytest.mark.parametrize("declared", WRONG)
+def test_bytes_of_a_page_are_its_text_in_utf8(
+    text: str, charset: str, name: str, declared: str | None
+) -> None:
+    data = page(text).encode(charset)
+    decoded = decode(data, http=declared)
+    found = decode_bytes(data, http=declared)
+    assert found.data == decoded.text.encode()
+    assert (found.charset, found.source) == (decoded.charset, decoded.source)
+
+
+def test_bytes_that_are_utf8_come_back_as_they_are() -> None:
+    data = page(RUSSIAN).encode()
+    assert decode_bytes(data).data is data
+    assert decode_bytes(b"\xef\xbb\xbf" + data).data == data
+    assert decode_bytes(data[:-2] + b"\xd0").data == data[:-2] + "\ufffd".encode()

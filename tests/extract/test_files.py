@@ -77,15 +77,22 @@ WARC = b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
         ("page.bz2", bz2.compress(b"<html>"), "html"),
         ("README.TXT", b"hello", "text"),
         ("x.txt", b"%PDF-1.7", "pdf"),
-        ("x.html", b"\x89PNG\r\n\x1a\n", None),
+        ("x.html", b"\x89PNG\r\n\x1a\n", "image"),
         ("x.pdf", b"", "pdf"),
         ("scan", b"junk\r\n%PDF-1.4\n1 0 obj\n<<>>", "pdf"),
         ("scan.pdf.gz", gzip.compress(b"%PDF-1.7\n", mtime=0), "pdf"),
         ("x.pdf", b"\x00\x01\x02\x03 damaged", "pdf"),
         ("x.pdf", b"damaged, and readable", "pdf"),
-        ("x.pdf", b"\x89PNG\r\n\x1a\n", None),
+        ("x.pdf", b"\x89PNG\r\n\x1a\n", "image"),
         ("x.pdf", b"<!DOCTYPE html><p>gone", "html"),
-        ("x.docx", b"PK\x03\x04....", None),
+        ("x.docx", b"PK\x03\x04....", "office"),
+        ("x.zip", b"PK\x03\x04....", None),
+        ("book", b"PK\x03\x04" + 26 * b"\0" + b"mimetypeapplication/epub+zipPK", "office"),
+        ("x.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "office"),
+        ("x.tif", b"II*\x00", "image"),
+        ("x.png", b"", "image"),
+        ("x.png", b"\x00\x01\x02\x03 damaged", "image"),
+        ("x.gif", b"GIF89a", None),
         ("x.txt", b"A text on the header %PDF-1.4", "text"),
         ("x.warc.gz", b"\x1f\x8b\x08\x00broken", "warc"),
         ("x.html", b"", "html"),
@@ -97,7 +104,7 @@ def test_format_is_detected_by_bytes_and_ending(name: str, head: bytes, format: 
 
 
 def test_unknown_format_of_a_range_says_what_is_allowed() -> None:
-    with pytest.raises(ValueError, match="choose one of html, text, pdf, warc"):
+    with pytest.raises(ValueError, match="choose one of html, text, pdf, image, office, warc"):
         InputRange(url="x", file="x", format="docx")
 
 

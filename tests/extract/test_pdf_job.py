@@ -73,7 +73,6 @@ FILES = {
     "f.pdf": b"%PDF-1.7 and no more",
     "g.png": b"\x89PNG\r\n\x1a\n",
     "h.txt": "Ein Text, nach den Papieren: Übung.".encode(),
-    "i.docx": b"PK\x03\x04....",
 }
 
 
@@ -82,7 +81,7 @@ def test_papers_among_other_files_are_counted_page_by_page(
 ) -> None:
     workspace, entry = run(tmp_path, FILES, children)
     assert entry.counts == {
-        **{"records": 9, "documents": 4, "rejects": 3, "not_asked": 2},
+        **{"records": 8, "documents": 4, "rejects": 4, "not_asked": 0},
         **{"pages": 9, "pages_text": 2, "pages_ocr": 0, "pages_blank": 2, "pages_rejected": 5},
     }
     documents = rows(workspace, entry, "documents")
@@ -99,6 +98,7 @@ def test_papers_among_other_files_are_counted_page_by_page(
         ("c.pdf", "empty_file"),
         ("e.pdf", "ocr_disabled"),
         ("f.pdf", "broken_pdf"),
+        ("g.png", "broken_image"),
     ]
     pages = rows(workspace, entry, "page_rejects")
     assert [(p["locator"]["file"], p["locator"]["pages"], p["reason"]) for p in pages] == [
@@ -210,7 +210,7 @@ def test_generation_knows_provenance_settings_and_releases(tmp_path: Path) -> No
         ExtractJob(source, ExtractConfig()),
     ]
     assert len({job.generation.fp for job in jobs}) == 4
-    assert sorted(jobs[3].generation.payload["pdf"]) == ["engine", "ocr", "renderer"]
+    assert sorted(jobs[3].generation.payload["pdf"]) == ["engine", "ocr", "pictures", "renderer"]
     assert jobs[2].generation.payload["pdf"]["engine"].startswith("pymupdf/")
 
 

@@ -2,7 +2,6 @@ import random
 
 import pytest
 
-from pipelines.extract.pdf.order import PlacedLine, are_woven, flowing_text, runs_backwards
 from pipelines.extract.pdf.reading_order import Box, order_boxes
 
 
@@ -61,56 +60,3 @@ def test_every_box_occurs_once_whatever_the_page(seed: int) -> None:
         x, y = chance.uniform(0, 900), chance.uniform(0, 1200)
         boxes.append(Box(i, x, y, x + chance.uniform(5, 500), y + chance.uniform(5, 40)))
     assert sorted(order(boxes)) == list(range(60))
-
-
-def placed(text: str, left: float, top: float) -> PlacedLine:
-    return PlacedLine(text=text, left=left, right=left + 5 * len(text), bottom=top - 10, top=top)
-
-
-STORY = [
-    "the old miller of the village kept",
-    "two horses in a stable by the river",
-    "and lent them to all who asked for",
-    "grain was dear in that long winter and",
-    "roads lay deep in snow until the bells",
-    "of easter rang over the whole valley so",
-    "that even the deaf came out to listen",
-]
-COLUMN = [placed(text, 50, 700 - 14 * i) for i, text in enumerate(STORY)]
-
-
-def test_text_that_follows_its_lines_is_not_woven() -> None:
-    assert not are_woven(" ".join(STORY), COLUMN)
-    assert not are_woven("**" + "**\n\n<u>".join(STORY) + "</u>", COLUMN)
-
-
-def test_text_whose_columns_are_mixed_is_woven() -> None:
-    other = [f"left {i} stands beside it" for i in range(len(STORY))]
-    mixed = " ".join(f"{one} {two}" for one, two in zip(STORY, other, strict=True))
-    assert are_woven(mixed, COLUMN)
-
-
-def test_lines_that_are_rows_of_a_table_prove_nothing() -> None:
-    table = "\n".join(f"|{'|'.join(line.split())}|x|" for line in STORY)
-    assert not are_woven(table, COLUMN)
-
-
-def test_flowing_text_goes_on_in_the_next_column_and_stops_at_a_heading() -> None:
-    heading = PlacedLine(text="Spring", left=50, right=150, bottom=715, top=745)
-    second = [placed(text, 320, 700 - 14 * i) for i, text in enumerate(["to the", "sound."])]
-    assert flowing_text([heading, *COLUMN, *second]) == (
-        "Spring\n\n" + " ".join(STORY) + " to the sound."
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["اللغة العربية جميلة في المدرسة الكبيرة", "שלום לכם ילדים טובים", "the cat sat", ""],
-)
-def test_text_in_the_order_of_speech_does_not_run_backwards(text: str) -> None:
-    assert not runs_backwards(text)
-
-
-@pytest.mark.parametrize("text", ["اللغة العربية جميلة في المدرسة", "שלום לכם ילדים טובים"])
-def test_text_in_the_order_of_the_screen_runs_backwards(text: str) -> None:
-    assert runs_backwards(text[::-1])

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from resiliparse.parse.html import HTMLTree
 
 from pipelines.extract.engines import main_text
+from pipelines.extract.pages.dom import parse
 from pipelines.extract.unescape import unescape
 
 PARAGRAPHS = [
@@ -30,7 +30,7 @@ def page(*paragraphs: str) -> str:
 @pytest.mark.parametrize("paragraph", PARAGRAPHS)
 def test_paragraph_with_special_characters_comes_through(engine: str, paragraph: str) -> None:
     html = page(paragraph)
-    assert paragraph in main_text(html, HTMLTree.parse(html), engine=engine).splitlines()
+    assert paragraph in main_text(parse(html.encode()), engine).text.splitlines()
 
 
 def test_code_and_formulas_keep_their_backslashes() -> None:

@@ -26,6 +26,7 @@ from pipelines.mix.plan import unit_keys
 from pipelines.mix.preview import COLUMNS, PreviewJob
 from pipelines.mix.tally import TallyJob
 from pipelines.mix.transform import CommitHistogram, ReadTally, RunGroup, SumTallies
+from pipelines.takedown.job import TakedownJob
 from pipelines.workspace.children import Limits
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.transform import RunPart
@@ -73,6 +74,17 @@ def test_annotate_under_attack_gives_the_same(
     jobs = {name: AnnotateJob(made, specs) for name, made in done.extract.items()}
     workspace = forget(done, tmp_path, "annotate")
     check(workspace, RunPart(workspace, jobs, LIMITS), keys_of(done), done)
+
+
+def test_takedown_under_attack_gives_the_same(done: RunResult, tmp_path: Path) -> None:
+    workspace = forget(done, tmp_path)
+    documents = {name: made.name for name, made in done.extract.items()}
+    job = TakedownJob(documents, ("site.example",))
+    workspace.ledger.declare(job.generation)
+    dofn = RunPart(workspace, dict.fromkeys(documents, job), LIMITS)
+    clean = outcome_of_one_run(tmp_path / "w", dofn, keys_of(done))
+    assert len(clean) > len(committed(done.workspace.url))
+    assert outcome_under_attack(tmp_path / "w", dofn, keys_of(done)) == clean
 
 
 def test_annotate_with_one_set_missing_makes_only_that_one(

@@ -123,15 +123,17 @@ def add_crawl(workspace: Workspace) -> None:
 
 
 def _add_frontier(workspace: Workspace, crawl: Generation) -> None:
-    """Rounds of that crawl, which leave 6 addresses over the limit, and those of another crawl."""
+    """Rounds of that crawl, which leave 8 addresses over its limits, and those of another crawl."""
     for of, rounds in ((crawl.full, ((9, 5, 3), (2, 1, 2), (2, 0, 0))), ("another", ((1, 9, 9),))):
         generation = Generation(job="crawl.frontier", payload={"version": "1", "crawl": of})
         workspace.ledger.declare(generation)
         for part, (planned, over, waiting) in enumerate(rounds):
             counts = {"planned": planned, "over_max_pages": over, "waiting": waiting, "reached": 0}
-            counts["candidates"] = planned + over + waiting
+            counts["over_max_pages_per_host"] = 1 if over else 0
+            counts["candidates"] = planned + over + counts["over_max_pages_per_host"] + waiting
             key, watch = PartKey("pages", part), Stopwatch()
-            entry = entry_of(generation, key, files=(), counts=counts, watch=watch)
+            detail = {"pass": 1}
+            entry = entry_of(generation, key, files=(), counts=counts, watch=watch, detail=detail)
             workspace.ledger.commit(entry)
 
 

@@ -289,7 +289,7 @@ def test_topics_add_up_to_all_documents(rich: Workspace) -> None:
 
 
 def test_what_is_left_of_a_crawl_and_of_personal_data_is_said(page: Page) -> None:
-    assert "6 more addresses were known and not asked for: the crawl's max_pages" in page.text
+    assert "8 more addresses were known and not asked for: the crawl's max_pages" in page.text
     assert (
         page.text.count("small / first leaves ip, phone, card, iban and national_id as they are.")
         == 2

@@ -1,11 +1,11 @@
-"""What a page is in the end, and what the pages of a PDF are together.
+"""What a page is in the end, and what the pages of a PDF or a picture are together.
 
 Without any library for PDFs: this runs in the process that owns the children.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Final
 
 from pipelines.config import PdfConfig
@@ -14,6 +14,7 @@ from pipelines.extract.media import PDF_TYPE
 from pipelines.extract.pdf.page_text import join_pages
 from pipelines.extract.pdf.schema import (
     BLANK,
+    GARBLED,
     HIDDEN,
     OCR,
     PICTURE,
@@ -24,7 +25,7 @@ from pipelines.extract.pdf.schema import (
     Page,
     PdfPages,
 )
-from pipelines.extract.pdf.versions import engine_version, ocr_version
+from pipelines.extract.pdf.versions import engine_version, picture_version
 from pipelines.extract.text import tidy
 
 # OCR of a page with a few characters in its text layer must find clearly more to be preferred.
@@ -32,6 +33,7 @@ _CLEARLY_MORE: Final = 1.5
 # Two readings of one text: OCR of clean print and its text layer share 0.9, others 0.0-0.2.
 _SAME_TEXT: Final = 0.7
 _MIN_HIDDEN_CHARS: Final = 100
+_RATHER_BAD: Final = 0.5
 
 
 def settle(layered: Page, seen: Page) -> Page:
@@ -39,18 +41,22 @@ def settle(layered: Page, seen: Page) -> Page:
 
     A text under suspicion is kept where OCR reads the same, for it has no reading errors; the few
     words of a page that is a picture where OCR does not read clearly more; and the invisible text
-    of somebody else's OCR where ours gives none and it is more than a few words.
+    of somebody else's OCR where ours gives none and it is more than a few words. Where OCR reads
+    nothing, a text that is rather good than bad is kept too: it may be in letters that OCR cannot
+    read.
     """
     ours, theirs = _solid(seen.text), _solid(layered.text)
     is_read = seen.outcome == OCR
+    is_rather_good = not is_read and (layered.score or 0.0) < _RATHER_BAD
     keeps_layer = {
-        SUSPECT: is_read and _agreement(ours, theirs) >= _SAME_TEXT,
+        SUSPECT: is_rather_good or (is_read and _agreement(ours, theirs) >= _SAME_TEXT),
+        GARBLED: is_rather_good,
         PICTURE: not is_read or len(ours) <= _CLEARLY_MORE * len(theirs),
         HIDDEN: not is_read and len(theirs) >= _MIN_HIDDEN_CHARS,
     }
     if theirs and keeps_layer.get(layered.reason or "", False):
         return replace(layered, outcome=TEXT)
-    return seen
+    return replace(seen, score=layered.score, signs=layered.signs)
 
 
 def _solid(text: str | None) -> str:
@@ -66,7 +72,7 @@ def _agreement(one: str, two: str) -> float:
 
 
 def joined(found: PdfPages, seen: Sequence[Page], settings: PdfConfig) -> Extracted:
-    """The EXTRACTED row of a PDF.
+    """The EXTRACTED row of a paged file.
 
     Args:
         found: What its text layers gave.
@@ -83,22 +89,32 @@ def joined(found: PdfPages, seen: Sequence[Page], settings: PdfConfig) -> Extrac
     reason, message = found.reason, found.message
     if reason is None and not text.strip():
         reason, message = _why_nothing(pages)
-    is_ours = any(page.outcome == OCR for page in good)
-    is_transcribed = is_ours or any(page.reason == HIDDEN for page in good)
-    first = engine_version(settings.engine)
+    model = next((page.reader for page in good if page.outcome == OCR), None)
+    is_transcribed = model is not None or any(page.reason == HIDDEN for page in good)
+    is_pdf = found.media_type == PDF_TYPE
+    first = engine_version(settings.engine) if is_pdf else picture_version()
     readers = {page.reader for page in good if page.reader}
     return Extracted(
         extractor="+".join([first, *sorted(readers - {first})]),
         text=text if reason is None else None,
         reason=reason,
         message=message,
-        media_type=PDF_TYPE,
+        media_type=found.media_type,
         meta={**found.meta, **(_page_counts(pages) if pages else {})},
         kind="transcribed" if is_transcribed and reason is None else None,
-        model=ocr_version() if is_ours and reason is None else None,
+        model=model if reason is None else None,
         pages=[
-            ExtractedPage(page=p.page, outcome=p.outcome, reason=p.reason, message=p.message)
-            for p in pages
+            ExtractedPage(
+                page=page.page,
+                outcome=page.outcome,
+                reason=page.reason,
+                message=page.message,
+                reader=page.reader,
+                score=page.score,
+                confidence=page.confidence,
+                signs=asdict(page.signs) if page.signs is not None else None,
+            )
+            for page in pages
         ],
     )
 
@@ -117,5 +133,6 @@ def _why_nothing(pages: Sequence[Page]) -> tuple[str, str]:
         return "no_text", f"all {len(pages)} pages are blank"
     parts = [f"{reason} {count}" for reason, count in sorted(reasons.items())]
     parts += [f"blank {num_blank}"] if num_blank else []
-    reason = "ocr_disabled" if set(reasons) == {"ocr_disabled"} else "no_good_page"
+    only = next(iter(reasons)) if len(reasons) == 1 else ""
+    reason = only if only in ("ocr_disabled", "ocr_budget") else "no_good_page"
     return reason, f"of {len(pages)} pages: {', '.join(parts)}"

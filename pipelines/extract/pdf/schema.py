@@ -1,15 +1,18 @@
-"""Rows that travel between processes while a PDF is read: the file first, then scans page by page.
+"""Rows that travel between processes while a paged file is read: the file first, then its scans.
 
-One PDF_PAGES row for each PDF; its pages that are pictures have the outcome SCAN and become
-SCAN_TASK rows, one a page, so that a page that hangs costs a page and the pages of one large scan
-use all children. Each gives one PAGE row, which takes the place of the SCAN.
+One PDF_PAGES row for each PDF or picture; its pages that are to be looked at have the outcome SCAN
+and become SCAN_TASK rows, one a page, so that a page that hangs costs a page and the pages of one
+large scan use all children. Each gives one PAGE row, which takes the place of the SCAN.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
 import pyarrow as pa
+
+from pipelines.extract.media import PDF_TYPE
+from pipelines.workspace.schema import PAGE_SIGNS
 
 Outcome = Literal["text", "ocr", "blank", "rejected", "scan"]
 
@@ -19,10 +22,12 @@ BLANK: Final = "blank"
 REJECTED: Final = "rejected"
 SCAN: Final = "scan"  # to be looked at as a picture; none is left in the end
 
-# Why a text layer is not trusted, beside reasons that nothing depends on; words of pdf-inspector.
+# Why a text layer is not trusted.
+NO_LAYER: Final = "no_text_layer"
+GARBLED: Final = "garbled_text"
 HIDDEN: Final = "invisible_text_layer"  # that of somebody's OCR, under a scan
-SUSPECT: Final = "suspected_garbled_text"
-PICTURE: Final = "picture"  # ours: a few words on a page that is a picture
+SUSPECT: Final = "suspected_garbled_text"  # no sign is proof; the text may be good
+PICTURE: Final = "picture"  # a few words on a page that is a picture
 
 PAGE: Final = pa.schema(
     [
@@ -32,6 +37,9 @@ PAGE: Final = pa.schema(
         pa.field("message", pa.string()),
         pa.field("text", pa.large_string()),
         pa.field("reader", pa.string()),  # name and version of what gave the text
+        pa.field("score", pa.float32()),  # of its text layer, see `triage`
+        pa.field("confidence", pa.float32()),  # of OCR, mean over characters
+        pa.field("signs", PAGE_SIGNS),  # null where there is nothing to measure: pictures
     ]
 )
 
@@ -39,14 +47,42 @@ PDF_PAGES: Final = pa.schema(
     [
         pa.field("reason", pa.string()),  # why the whole file is refused, or null
         pa.field("message", pa.string()),
+        pa.field("media_type", pa.string()),
         pa.field("meta", pa.map_(pa.string(), pa.string())),
         pa.field("pages", pa.list_(pa.struct(list(PAGE)))),
     ]
 )
 
 SCAN_TASK: Final = pa.schema(
-    [pa.field("payload", pa.large_binary()), pa.field("page", pa.int32(), nullable=False)]
+    [
+        pa.field("payload", pa.large_binary()),
+        pa.field("media_type", pa.string()),
+        pa.field("page", pa.int32(), nullable=False),
+        pa.field("may_ocr", pa.bool_(), nullable=False),  # false: only whether it is blank
+    ]
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSigns:
+    """What can be seen of a page without drawing it; shares are in [0, 1]."""
+
+    num_chars: int
+    """Characters of its text layer that are no white space."""
+    garbled: float
+    """Share of them that are no characters."""
+    strange: float
+    """Share of its letters that stand in impossible company."""
+    unmapped: float
+    """Share of its characters whose font has no map to Unicode."""
+    hidden: float
+    """Share that nobody sees: invisible, or under a picture."""
+    image_share: float
+    """Share of the page that its largest picture covers."""
+    text_share: float
+    """Share of the page that the boxes of its characters cover."""
+    num_small_paths: int
+    """Drawn strokes of the size of letters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +95,9 @@ class Page:
     message: str | None = None
     text: str | None = None
     reader: str | None = None
+    score: float | None = None
+    confidence: float | None = None
+    signs: PageSigns | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +106,8 @@ class PdfPages:
 
     reason: str | None = None
     message: str | None = None
+    media_type: str = PDF_TYPE
+    """As its bytes show it."""
     meta: dict[str, str]
     pages: tuple[Page, ...] = ()
 
@@ -82,6 +123,7 @@ def pdf_batch(found: Sequence[PdfPages]) -> pa.RecordBatch:
         {
             "reason": one.reason,
             "message": one.message,
+            "media_type": one.media_type,
             "meta": list(one.meta.items()),
             "pages": [asdict(page) for page in one.pages],
         }
@@ -92,7 +134,7 @@ def pdf_batch(found: Sequence[PdfPages]) -> pa.RecordBatch:
 
 def read_pages(batch: pa.RecordBatch) -> list[Page]:
     """The pages of PAGE rows."""
-    return [Page(**row) for row in batch.to_pylist()]
+    return [_page(row) for row in batch.to_pylist()]
 
 
 def read_pdfs(batch: pa.RecordBatch) -> list[PdfPages]:
@@ -101,8 +143,17 @@ def read_pdfs(batch: pa.RecordBatch) -> list[PdfPages]:
         PdfPages(
             reason=row["reason"],
             message=row["message"],
+            media_type=row["media_type"],
             meta=dict(row["meta"]),
-            pages=tuple(Page(**page) for page in row["pages"]),
+            pages=tuple(map(_page, row["pages"])),
         )
         for row in batch.to_pylist()
     ]
+
+
+def _page(row: Mapping[str, Any]) -> Page:
+    signs = row["signs"]
+    return Page(**{**row, "signs": PageSigns(**signs) if signs is not None else None})
+
+
+assert [field.name for field in PAGE_SIGNS] == [field.name for field in fields(PageSigns)]

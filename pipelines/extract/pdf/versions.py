@@ -4,24 +4,29 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from pipelines.config import PdfConfig
+from pipelines.extract.pdf.ocr import ocr_engine
 
-ENGINES: Final = ("pdf-inspector", "pymupdf")
+ENGINES: Final = ("pdfium", "pymupdf")
+_DISTRIBUTIONS: Final = {"pdfium": "pypdfium2", "pymupdf": "pymupdf"}
+# Raised where the layout gives other texts of the same runs.
+_LAYOUT: Final = "tokenmill-layout/1"
 
 
 def engine_version(engine: str) -> str:
-    """Name and version of an engine, e.g. `pdf-inspector/1.25.2`.
+    """Name and version of what reads text layers, e.g. `pypdfium2/5.15.2+tokenmill-layout/1`.
 
     Raises:
         ValueError: It is unknown, or not installed.
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown PDF engine {engine!r}; choose one of {', '.join(ENGINES)}")
+    name = _DISTRIBUTIONS[engine]
     try:
-        return f"{engine}/{version(engine)}"
+        return f"{name}/{version(name)}+{_LAYOUT}"
     except PackageNotFoundError as error:
         raise ValueError(
             f"extract.pdf.engine is {engine}, which is not installed; run "
-            f"`pip install 'tokenmill[{engine}]'`, or set it to pdf-inspector"
+            f"`pip install 'tokenmill[{engine}]'`, or set it to pdfium"
         ) from error
 
 
@@ -30,16 +35,22 @@ def pdfium_version() -> str:
     return f"pypdfium2/{version('pypdfium2')}"
 
 
-def ocr_version() -> str:
-    """Name and version, e.g. `rapidocr/3.10.0`; its models lie in its wheel."""
-    return f"rapidocr/{version('rapidocr')}"
+def picture_version() -> str:
+    """Name and version of what decodes picture files."""
+    return f"pillow/{version('pillow')}"
 
 
 def pdf_versions(settings: PdfConfig) -> dict[str, str]:
     """All that reads PDFs; another release may read another text.
 
     Raises:
-        ValueError: The engine is not installed.
+        ValueError: The engine is not installed, or the OCR engine cannot be had.
     """
-    versions = {"engine": engine_version(settings.engine), "renderer": pdfium_version()}
-    return versions if settings.ocr == "none" else {**versions, "ocr": ocr_version()}
+    versions = {
+        "engine": engine_version(settings.engine),
+        "renderer": pdfium_version(),
+        "pictures": picture_version(),
+    }
+    return (
+        versions if settings.ocr == "none" else {**versions, "ocr": ocr_engine(settings.ocr).name}
+    )

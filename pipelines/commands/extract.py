@@ -1,0 +1,122 @@
+"""`tokenmill extract`: texts of archives, pages and documents, without a corpus.
+
+The output folder is a workspace with the files that a run of a corpus would write: documents,
+rejects and pages as Parquet, and the ledger that balances them. A further call goes on where a
+killed one was, and adds what is new.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipelines.extract.job import ExtractJob
+    from pipelines.stages import Stages
+    from pipelines.workspace.ledger import Entry
+
+_PAGES: Final = ("text", "ocr", "blank", "rejected")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("extract")(extract)
+
+
+def extract(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="PATH",
+            help="File, folder or glob: WARC, WET, ARC, HTML, text, PDF, pictures, EPUB, DOCX, "
+            "ODT, PPTX, XPS, JSONL, Parquet, lists of Common Crawl (warc.paths.gz); or NAME=PATH; "
+            "may be given more than once.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder for the documents.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="A key of `extract` in corpus.yaml, such as html_engine=fast or pdf.ocr=none; "
+            "may be given more than once.",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Child processes; default: the cores.")
+    ] = None,
+) -> None:
+    """Extracts texts: every record is a document, a reject with its reason, or counted.
+
+    Give the same command again after a crash, and it goes on.
+    """
+    if not inputs or output is None:
+        raise ValueError(
+            f"{'--output' if inputs else '--input'}: missing; allowed are --input PATH --output "
+            "DIR: add it"
+        )
+    from pipelines.commands.options import parse_options
+    from pipelines.commands.screen import open_console
+    from pipelines.config import ExtractConfig, read_section
+    from pipelines.standalone_extract import extract_files, open_output
+
+    settings = read_section(("extract",), parse_options(option or []))
+    assert isinstance(settings, ExtractConfig)
+    stages = open_output(output, processes)
+    jobs = extract_files(stages, inputs, settings)
+    _show(open_console(), stages, jobs)
+
+
+def _show(console: "Console", stages: "Stages", jobs: Mapping[str, "ExtractJob"]) -> None:
+    """What became of the records of each source, of their pages, and why some were rejected."""
+    from pipelines.commands.screen import Sheet, show
+
+    ledger = stages.workspace.ledger
+    entries = {name: ledger.entries(job.generation, name) for name, job in jobs.items()}
+    sheet = Sheet(("source", "records", "documents", "rejects", "not asked", "text MB"))
+    for name, made in entries.items():
+        counts = _sums(entry.counts for entry in made)
+        size = sum(entry.detail["text_bytes"] for entry in made) / 1e6
+        named = ("records", "documents", "rejects", "not_asked")
+        sheet.add_row(name, *(f"{counts[key]:,}" for key in named), f"{size:,.2f}")
+    show(console, "Records = documents + rejects + not asked for", sheet)
+    everything = [entry for made in entries.values() for entry in made]
+    _show_pages(console, everything)
+    for title, key in (
+        ("Rejected, in rejects/", "rejects"),
+        ("Pages rejected", "page_rejects"),
+        ("Not asked for", "not_asked"),
+    ):
+        _show_reasons(console, title, _sums(entry.detail[key] for entry in everything))
+    url = stages.workspace.url.rstrip("/")
+    console.print(f"\nDocuments, as Parquet with the column `text`, in {url}:", soft_wrap=True)
+    for name, job in jobs.items():
+        console.print(f"  documents/{name}@{job.generation.fp}/*.parquet", soft_wrap=True)
+    console.print(f"Check them: tokenmill audit {url}", soft_wrap=True)
+
+
+def _show_pages(console: "Console", entries: Sequence["Entry"]) -> None:
+    pages = _sums(entry.counts for entry in entries)
+    if not pages["pages"]:
+        return
+    told = ", ".join(f"{name} {pages[f'pages_{name}']:,}" for name in _PAGES)
+    console.print(f"\nPages of documents: {pages['pages']:,} = {told}", soft_wrap=True)
+
+
+def _show_reasons(console: "Console", title: str, reasons: "Counter[str]") -> None:
+    if reasons:
+        told = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+        console.print(f"{title}: {told}", soft_wrap=True)
+
+
+def _sums(counts: Any) -> "Counter[str]":  # noqa: ANN401 - any iterable of mappings
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update({key: value for key, value in one.items() if isinstance(value, int)})
+    return total

@@ -1,0 +1,36 @@
+"""Options of a command line that are keys of corpus.yaml: `--option pdf.ocr=none`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from pipelines.config import ConfigError
+
+
+def parse_options(words: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs of a command line as a mapping; a point in a key opens an inner one.
+
+    >>> parse_options(["html_engine=fast", "pdf.max_pages=10"])
+    {'html_engine': 'fast', 'pdf': {'max_pages': 10}}
+
+    Raises:
+        ConfigError: One is not of that form, or its value is no YAML.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, is_pair, value = word.partition("=")
+        *outer, last = key.split(".")
+        if not is_pair or not all([*outer, last]):
+            raise ConfigError(
+                f"--option: found {word!r}; allowed is KEY=VALUE with a key of corpus.yaml, such "
+                "as pdf.ocr=none; correct it"
+            )
+        inner = found
+        for name in outer:
+            inner = inner.setdefault(name, {})
+        try:
+            inner[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--option {key}: found {value!r}, which is no YAML") from error
+    return found

@@ -1,0 +1,131 @@
+"""`tokenmill forget`: what is taken down leaves every later plan, and no new document is made."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from small_corpus import TEXTS, run_small, write_corpus
+from typer.testing import CliRunner
+
+from pipelines.commands import audit, forget
+from pipelines.driver import RunResult
+from pipelines.mix.planning import open_plan
+from pipelines.workspace.parts import read_table
+from pipelines.workspace.takedown import entries_of, read_takedowns
+from pipelines.workspace.tracing import find_documents
+from pipelines.workspace.workspace import Workspace
+
+ADDRESSES = {
+    "en": "https://harbour.example/tide/clock",
+    "ru": "http://harbour.example/tide/clock?lang=ru",
+    "el": "https://harbour.example/tides",
+    "ar": "https://www.harbour.example/tide/",
+    "hi": "https://sub.other.example/x",
+    "ja": "https://bücher.example/時計",
+    "th": None,
+}
+
+
+def invoke(*args: str) -> str:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    for module in (audit, forget):
+        module.register(app)
+    result = CliRunner().invoke(app, list(args), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def add_notes(folder: Path, name: str, prefix: str = "") -> None:
+    lines = [json.dumps({"text": prefix + TEXTS[k], "url": url}) for k, url in ADDRESSES.items()]
+    (folder / "notes" / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    sources = [{"name": "notes", "path": "notes"}]
+    mixture = [{"name": "first", "sequence_length": 64, "tokens": "max", "max_epochs": 2}]
+    corpus = write_corpus(tmp_path, sources=sources, part_bytes=100_000)
+    (tmp_path / "small.yaml").write_text(
+        json.dumps({"name": "small", "seed": 7, "stages": mixture}), encoding="utf-8"
+    )
+    (tmp_path / "notes" / "notes.jsonl").unlink()
+    add_notes(tmp_path, "one.jsonl")
+    return corpus
+
+
+def drawn(result: RunResult) -> set[str | None]:
+    """Addresses of the documents in the shards of a run."""
+    storage, ledger = result.workspace.storage, result.workspace.ledger
+    (job,) = result.shards
+    refs = [e.file("map") for e in ledger.entries(job.generation) if e.files]
+    ids = {i for ref in refs for i in read_table(storage, ref).column("id").to_pylist()}
+    tables = [
+        read_table(storage, entry.file("documents"), ["id", "uri"])
+        for entry in ledger.entries(result.extract["notes"])
+    ]
+    return {row["uri"] for table in tables for row in table.to_pylist() if row["id"] in ids}
+
+
+def test_forgotten_documents_leave_every_later_plan_and_none_is_made_again(folder: Path) -> None:
+    workspace = str(folder.parent / "w")
+    before = run_small(folder, workspace)
+    assert len(drawn(before)) == len(ADDRESSES)
+    old_plan = before.plans[0].folder
+    told = invoke(
+        "forget", "harbour.example/tide", "Other.Example", "--workspace", workspace,
+        "--reason", "a letter",
+    )  # fmt: skip
+    assert "forgotten: address harbour.example/tide and all below it" in told
+    assert "forgotten: host other.example and all hosts below it" in told
+    assert "4 documents stand under what is forgotten" in told
+    (shards,) = before.shards
+    assert f"in shards/small@{shards.generation.fp}; to remove them" in told
+    assert f"--drop {old_plan.removeprefix('mixtures/')} --yes" in told
+    kept = {
+        "https://harbour.example/tides",
+        "https://xn--bcher-kva.example/%E6%99%82%E8%A8%88",
+        None,
+    }
+    _, _, planned = open_plan(workspace, "small")  # without a run: labels are made on the way
+    assert planned.folder != old_plan
+    assert planned.reasons["first"]["taken_down"] == 4
+    after = run_small(folder, workspace)
+    assert drawn(after) == kept
+    assert after.plans[0].folder == planned.folder
+    add_notes(folder.parent, "two.jsonl", "Again: ")
+    again = run_small(folder, workspace)
+    assert drawn(again) == kept
+    entries = again.workspace.ledger.entries(again.extract["notes"])
+    rejected = [entry.detail["rejects"] for entry in entries]
+    assert rejected == [{}, {"taken_down": 4}]
+    assert len(find_documents(again.workspace, "https://sub.other.example/x")) == 1
+    assert "0 faults" in invoke("audit", workspace)
+    listed = invoke("forget", "--list", "--workspace", workspace)
+    assert "host other.example and all hosts below it: a letter" in listed
+
+
+def test_takedowns_are_kept_in_files_that_nobody_overwrites(tmp_path: Path) -> None:
+    workspace = str(tmp_path / "w")
+    storage = Workspace.create(workspace).storage
+    for host in ("a.example", "b.example", "a.example"):
+        invoke("forget", host, "--workspace", workspace)
+    files = [f"takedowns/{number:05d}.json" for number in range(3)]
+    assert storage.files("takedowns") == files
+    found = read_takedowns(storage)
+    assert found.keys.to_pylist() == ["a.example", "b.example"]
+    (tmp_path / "w" / files[1]).write_text("{")
+    with pytest.raises(ValueError, match=r"takedowns/00001\.json is damaged"):
+        read_takedowns(storage)
+
+
+@pytest.mark.parametrize("written", ["", "word", "*.example.org", "mailto:x@a.example", "a b.org"])
+def test_what_is_no_address_and_no_host_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="write it out, without a wildcard"):
+        entries_of([written])
+
+
+def test_entries_are_compared_without_scheme_case_and_last_slash() -> None:
+    written = ["HTTPS://A.Example/Page/", "http://a.example/page", "b.example", "127.0.0.1"]
+    assert entries_of(written) == ("127.0.0.1", "a.example/page", "b.example")
