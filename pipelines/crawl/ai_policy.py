@@ -193,7 +193,7 @@ def parse_tdmrep(body: bytes) -> tuple[PathRule, ...]:
     """Rules of a tdmrep.json.
 
     Raises:
-        BrokenPolicy: It is no JSON array.
+        BrokenPolicy: It is no JSON array, or a location is no text (half of a surrogate pair).
     """
     try:
         rules = json.loads(body)
@@ -201,11 +201,14 @@ def parse_tdmrep(body: bytes) -> tuple[PathRule, ...]:
         raise BrokenPolicy(f"no JSON: {error}") from error
     if not isinstance(rules, list):
         raise BrokenPolicy(f"a JSON {type(rules).__name__}; allowed: an array of rules")
-    return tuple(
-        path_rule(rule["location"], is_denied=_is_reserved(rule.get("tdm-reservation")))
-        for rule in rules[:_MAX_RULES]
-        if isinstance(rule, dict) and isinstance(rule.get("location"), str)
-    )
+    try:
+        return tuple(
+            path_rule(rule["location"], is_denied=_is_reserved(rule.get("tdm-reservation")))
+            for rule in rules[:_MAX_RULES]
+            if isinstance(rule, dict) and isinstance(rule.get("location"), str)
+        )
+    except UnicodeEncodeError as error:
+        raise BrokenPolicy(f"a location is no text: {error.reason}") from error
 
 
 def _is_reserved(value: Any) -> bool:  # noqa: ANN401 - of somebody's JSON

@@ -27,6 +27,7 @@ MAX_PAGE_LINKS: Final = 20_000
 _TAGS: Final = ("html", "base", "a", "area", "link", "iframe", "frame", "meta")
 _HREFS: Final = ("a", "area", "link")
 _MAX_LANGUAGE_CHARS: Final = 100
+_MAX_TOLD_CHARS: Final = 300
 _ORIGIN: Final = re.compile(r"https?://[^/?#@]+(?=/)")
 # An address of http without a port, or the absolute path of one, that is canonical but for its
 # fragment: no escapes, no segment that begins with a dot, nothing that would have to be escaped, no
@@ -74,13 +75,23 @@ def find_links(batch: pa.RecordBatch) -> pa.RecordBatch:
     Returns:
         FOUND rows, aligned.
     """
-    rows = [
-        _of_sitemap(row["payload"], row["url"])
-        if row["kind"] == SITEMAP
-        else _of_page(row["payload"], row["url"], row["charset"])
-        for row in batch.to_pylist()
-    ]
+    rows = [_of_row(row) for row in batch.to_pylist()]
     return pa.RecordBatch.from_pylist(rows, schema=FOUND)
+
+
+def _of_row(row: dict[str, Any]) -> dict[str, Any]:
+    is_sitemap = row["kind"] == SITEMAP
+    try:
+        if is_sitemap:
+            return _of_sitemap(row["payload"], row["url"])
+        return _of_page(row["payload"], row["url"], row["charset"])
+    except MemoryError:
+        raise  # of the machine, perhaps; the caller tries each page alone
+    except Exception as error:
+        # A stranger's bytes must never end a part: what no rule foresaw costs one page its links.
+        told = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()
+        reason = "broken_sitemap" if is_sitemap else "unparsed"
+        return _row([], reason=reason, message=told[:_MAX_TOLD_CHARS])
 
 
 def no_links(_: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:

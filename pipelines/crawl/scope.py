@@ -29,6 +29,7 @@ OUT_OF_SCOPE: Final = "out_of_scope"
 TRAP: Final = "trap"
 # RFC 9110 4.1 asks all parties to take URIs of 8,000 octets at least; longer ones are traps.
 _MAX_URL_CHARS: Final = 8000
+_MAX_LABEL_CHARS: Final = 63
 _MAX_SEGMENTS: Final = 40
 _MAX_REPEATS: Final = 4
 _MAX_GROUP: Final = 4  # segments that come back together
@@ -101,7 +102,7 @@ class Scope:
             return "bad_url"
         if parts.scheme not in ("http", "https"):
             return "not_http"
-        if not host:
+        if not host or not _is_host(host):
             return "bad_url"
         if "@" in parts.netloc:
             return "has_credentials"
@@ -120,6 +121,18 @@ class Scope:
             if any(glob.fullmatch(written) for glob in self.exclude):
                 return "excluded"
         return TRAP if _is_trap(parts) else None
+
+
+def _is_host(host: str) -> bool:
+    """Whether a host, in Punycode, can be looked up: no label is empty or too long (RFC 1035 2.3.4).
+
+    >>> _is_host("a.example."), _is_host("a..example"), _is_host("::1")
+    (True, False, True)
+    """
+    if ":" in host:
+        return True
+    labels = host.removesuffix(".").split(".")
+    return all(0 < len(label) <= _MAX_LABEL_CHARS for label in labels)
 
 
 def _is_trap(parts: SplitResult) -> bool:

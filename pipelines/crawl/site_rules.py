@@ -27,6 +27,7 @@ from pipelines.crawl.ai_policy import (
     parse_tdmrep,
     usage_rules,
 )
+from pipelines.crawl.block_lists import BLOCK_LIST, TAKEN_DOWN
 from pipelines.crawl.exchange import BUSY_STATUS, REDIRECTS, Exchange, Limits, NotFetched
 from pipelines.crawl.fetching import Fetcher
 from pipelines.crawl.robots import (
@@ -189,7 +190,11 @@ class SiteRules:
                 url = joined(url, made.field("location") or "")
             except NotFetched as error:
                 raise NotFetched("out_of_scope_redirect", error.message) from error
-            if Scope(frozenset([host_of(url) or ""])).refusal(url, visit.kind) is not None:
+            anywhere = Scope(frozenset([host_of(url) or ""]), blocked=self._scope.blocked)
+            refusal = anywhere.refusal(url, visit.kind)
+            if refusal in (BLOCK_LIST, TAKEN_DOWN):
+                raise NotFetched(refusal, f"redirects to {url}")
+            if refusal is not None:
                 raise NotFetched("out_of_scope_redirect", f"to {url}")
         raise NotFetched("too_many_redirects", f"more than {MAX_ROBOTS_REDIRECTS}")
 

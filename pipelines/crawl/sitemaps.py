@@ -4,7 +4,8 @@ XML (`urlset`, or a `sitemapindex` of further sitemaps) or plain text with one a
 also in gzip. The protocol's own limits hold: 50 MB unpacked and 50,000 entries a file. The XML
 parser expands no entities and opens no files. An ampersand that should have been escaped, the most
 common mistake, is; a parser that repairs markup would drop it and give addresses that never were.
-At any other mistake reading ends, and what stands before it counts.
+Prefixes that no `xmlns` declares are read as if one did, and blanks before the declaration are
+skipped. At any other mistake reading ends, and what stands before it counts.
 """
 
 import io
@@ -12,7 +13,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from lxml import etree
 
@@ -23,7 +24,15 @@ MAX_SITEMAP_ENTRIES: Final = 50_000
 _GZIP: Final = b"\x1f\x8b"
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _FEED_BYTES: Final = 64 << 10
-_AMPERSAND: Final = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9A-Fa-f]{1,6});)")
+_BOM: Final = b"\xef\xbb\xbf"
+_BEFORE_XML: Final = _BOM + b" \t\r\n"
+# A stray ampersand; or what is to be passed over whole, because an ampersand stands for itself in
+# CDATA and comments. What is not closed reaches to the end, so that it is looked through once.
+_AMPERSAND: Final = re.compile(
+    rb"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9A-Fa-f]{1,6});)"
+    rb"|<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)",
+    re.DOTALL,
+)
 
 
 class BrokenSitemap(ValueError):
@@ -63,16 +72,31 @@ def parse_sitemap(body: bytes) -> Sitemap:
     utf16 = "utf-16" if body.startswith(_UTF16_MARKS) else utf16_of_nuls(body)
     if utf16 is not None:
         body = body.decode(utf16, "replace").encode()
-    if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+    xml = body.lstrip(_BEFORE_XML)
+    if not xml.startswith(b"<"):
         return _limited([(line.strip(), False) for line in _lines(body) if line.strip()])
     found: list[tuple[str, bool]] = []
     try:
-        found.extend(_xml_entries(_AMPERSAND.sub(b"&amp;", body), "utf-8" if utf16 else None))
+        is_utf8 = utf16 is not None or body.startswith(_BOM)
+        found.extend(_xml_entries(_AMPERSAND.sub(_escaped, xml), "utf-8" if is_utf8 else None))
     except etree.LxmlError as error:
         if not found:
             raise BrokenSitemap("broken_sitemap", str(error)) from error
         return _limited(found, str(error))
     return _limited(found)
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"&amp;" if found[0] == b"&" else found[0]
+
+
+def _local_name(tag: object) -> str:
+    """The name of an element without namespace or prefix; of comments none.
+
+    >>> _local_name("{http://www.sitemaps.org/schemas/sitemap/0.9}loc"), _local_name("xhtml:link")
+    ('loc', 'link')
+    """
+    return tag.rpartition("}")[2].rpartition(":")[2] if isinstance(tag, str) else ""
 
 
 def _limited(found: list[tuple[str, bool]], broken: str | None = None) -> Sitemap:
@@ -91,20 +115,10 @@ def _lines(body: bytes) -> list[str]:
 
 def _xml_entries(body: bytes, encoding: str | None) -> Iterator[tuple[str, bool]]:
     """(address, whether it stands in an index) of each <loc>, in any namespace."""
-    events = etree.iterparse(
-        io.BytesIO(body),
-        events=("end",),
-        encoding=encoding,
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-    )
     is_sitemap = False
-    for _, element in events:
-        name = etree.QName(element).localname if isinstance(element.tag, str) else ""
-        parent = element.getparent()
-        above = etree.QName(parent).localname if parent is not None else ""
+    for element in _elements(body, encoding):
+        name, parent = _local_name(element.tag), element.getparent()
+        above = _local_name(parent.tag) if parent is not None else ""
         is_sitemap = is_sitemap or name in ("urlset", "sitemapindex", "url", "sitemap")
         if name == "loc" and above in ("url", "sitemap") and element.text:
             yield element.text.strip(), above == "sitemap"
@@ -114,6 +128,32 @@ def _xml_entries(body: bytes, encoding: str | None) -> Iterator[tuple[str, bool]
                 del parent[0]
     if not is_sitemap:
         raise BrokenSitemap("broken_sitemap", "XML without a urlset or sitemapindex")
+
+
+def _elements(body: bytes, encoding: str | None) -> Iterator[Any]:
+    """Elements in the order of their ends.
+
+    Raises:
+        etree.LxmlError: At a mistake other than a prefix that no `xmlns` declares; of those the
+            parser complains too, but when it has read to the end.
+    """
+    events = etree.iterparse(
+        io.BytesIO(body),
+        events=("end",),
+        encoding=encoding,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+    )
+    try:
+        for _, element in events:
+            yield element
+    except etree.XMLSyntaxError as error:
+        undeclared = etree.ErrorTypes.NS_ERR_UNDEFINED_NAMESPACE
+        found = next((one for one in events.error_log if one.type != undeclared), None)
+        if found is not None:
+            raise etree.LxmlError(f"{found.message}, line {found.line}") from error
 
 
 def _gunzip(body: bytes) -> bytes:

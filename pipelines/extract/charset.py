@@ -15,8 +15,11 @@ Mojibake is told by what no orthography does:
   read as Windows-1251, whose two cases stand the other way round);
 - half-width Katakana as most of a text (EUC-JP read as Shift_JIS).
 
-Labels are those of the WHATWG Encoding standard, which maps iso-8859-1 and us-ascii to
-windows-1252, gb2312 and gbk to GB18030, shift_jis to Windows-31J, as browsers do.
+Declared may be the encodings of the WHATWG Encoding standard alone, under its labels and Python's
+own. It maps iso-8859-1 and us-ascii to windows-1252, gb2312 and gbk to GB18030, shift_jis to
+Windows-31J, as browsers do. What else Python can decode is not for pages: idna and punycode raise
+or take a time that grows with the square of the text, unicode_escape and utf-7 read markup where
+browsers see none.
 Detection: resiliparse, then charset-normalizer.
 """
 
@@ -61,6 +64,13 @@ _NAMES: Final = {
 }
 # WHATWG labels that Python does not know.
 _LABELS: Final = {"x-sjis": "cp932", "x-gbk": "gb18030", "ks_c_5601-1987": "cp949", "utf8": "utf-8"}
+# Encoding standard, section 4.2, without its UTF-16, replacement and x-user-defined.
+_ENCODINGS: Final = frozenset(
+    """utf-8 cp866 iso8859-2 iso8859-3 iso8859-4 iso8859-5 iso8859-6 iso8859-7 iso8859-8 iso8859-10
+    iso8859-13 iso8859-14 iso8859-15 iso8859-16 koi8-r koi8-u mac-roman cp874 cp1250 cp1251 cp1252
+    cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 mac-cyrillic gb18030 big5hkscs cp950 euc_jp
+    iso2022_jp cp932 cp949""".split()
+)
 _MULTIBYTE: Final = ("gb18030", "cp932", "euc_jp", "cp949", "big5hkscs", "iso2022_jp")
 _META: Final = re.compile(
     rb"""<meta[^>]{0,300}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})"""
@@ -201,9 +211,15 @@ def _utf8_text(data: bytes) -> str | None:
 
 def codec_of_label(label: str | None) -> str | None:
     """The Python codec that browsers use for a charset label, or None where it is unknown."""
-    if not label:
+    codec = _codec(label)
+    return codec if codec in _ENCODINGS else None
+
+
+def _codec(name: str | None) -> str | None:
+    """The Python codec of any name of a charset, as detectors give them too."""
+    if not name:
         return None
-    label = label.strip().lower()
+    label = name.strip().lower()
     try:
         name = codecs.lookup(_LABELS.get(label, label)).name
     except (LookupError, ValueError):
@@ -272,10 +288,10 @@ def _visible(data: bytes) -> bytes:
 
 def _detect(data: bytes) -> str | None:
     sample = data[:_DETECT_BYTES]
-    first = codec_of_label(detect_encoding(sample, html5_compatible=False))
+    first = _codec(detect_encoding(sample, html5_compatible=False))
     if first is not None and first not in ("utf-8", "cp1252") and is_plausible(sample, first):
         return first
     best = charset_normalizer.from_bytes(sample[: _DETECT_BYTES // 8]).best()
-    second = codec_of_label(best.encoding) if best else None
+    second = _codec(best.encoding) if best else None
     candidates = (second, first, "cp1252")
     return next((c for c in candidates if c and c != "utf-8" and is_plausible(sample, c)), None)

@@ -114,6 +114,18 @@ def test_what_is_no_policy_is_none(body: bytes) -> None:
         parse_tdmrep(body)
 
 
+def test_a_location_that_is_no_text_breaks_the_policy(server: HostileServer, tmp_path: Path) -> None:
+    body = rb'[{"location": "/\ud800", "tdm-reservation": 1}]'
+    with pytest.raises(BrokenPolicy, match="no text"):
+        parse_tdmrep(body)
+    server.on(f"{SEED}.well-known/tdmrep.json", reply(body, Content_Type="application/json"))
+    server.fallback = lambda path: reply("<p>x")
+    visited = visit_host(tmp_path, server.port, ["a", "b"])
+    assert visited.outcomes() == {"a": "fetched", "b": "fetched"}
+    assert visited.outcomes("policy")[".well-known/tdmrep.json"] == "broken_policy"
+    assert [path for _, path in server.asked].count("/.well-known/tdmrep.json") == 1
+
+
 def test_a_location_cannot_bring_rules_of_its_own() -> None:
     rules = b'[{"location": "/a\\nDisallow: /b", "tdm-reservation": 1}]'
     policy = AiPolicy(tdm=parse_tdmrep(rules))

@@ -5,11 +5,12 @@ import gzip
 import ipaddress
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 
 from pipelines.crawl.addresses import CheckedResolver, PrivateAddress, is_public
 from pipelines.crawl.exchange import retry_after_s
-from pipelines.crawl.links import read_page
+from pipelines.crawl.links import FOUND_IN, find_links, read_page
 from pipelines.crawl.robots import Directives, header_directives, parse_robots
 from pipelines.crawl.sitemaps import (
     MAX_SITEMAP_ENTRIES,
@@ -147,6 +148,46 @@ def test_sitemaps_in_all_forms() -> None:
     assert parse_sitemap(index.encode()) == Sitemap(("http://a.example/2.xml",), True, 0)
     image = "<url><loc>http://a.example/p</loc><image><loc>http://a.example/i</loc></image></url>"
     assert parse_sitemap(f"<urlset>{image}</urlset>".encode()).entries == ("http://a.example/p",)
+
+
+def test_sitemaps_with_small_mistakes_are_read_whole() -> None:
+    urls = ("http://a.example/1?a=1&b=2", "http://a.example/2?a=1&amp;b")
+    first, second = "http://a.example/1?a=1&b=2", "http://a.example/2?a=1&amp;amp;b"
+    alternate = '<xhtml:link rel="alternate" hreflang="ru" href="http://a.example/ru"/>'
+    undeclared = f"<url><loc>{first}</loc>{alternate}</url><url><loc>{second}</loc></url>"
+    expected = Sitemap(urls, is_index=False, num_over=0)
+    assert parse_sitemap(f"{SITEMAP}{undeclared}</urlset>".encode()) == expected
+    prefixed = undeclared.replace("url>", "sm:url>").replace("loc>", "sm:loc>")
+    assert parse_sitemap(f"<sm:urlset>{prefixed}</sm:urlset>".encode()) == expected
+    cdata = f"<url><loc><![CDATA[{urls[0]}]]></loc></url><url><loc>{second}</loc></url>"
+    assert parse_sitemap(f"{SITEMAP}{cdata}</urlset>".encode()) == expected
+    comment = f"{SITEMAP}<!-- <![CDATA[ & -->{undeclared}</urlset>"
+    assert parse_sitemap(comment.encode()) == expected
+    for before in (b"\r\n \n", b"\xef\xbb\xbf\n", b"\n\xef\xbb\xbf"):
+        assert parse_sitemap(before + f"{SITEMAP}{undeclared}</urlset>".encode()) == expected
+    cut = parse_sitemap(f"{SITEMAP}{undeclared}<url><loc><![CDATA[http://a.example/3?&".encode())
+    assert cut.entries == urls
+    assert cut.broken is not None
+
+
+def test_what_no_rule_foresaw_costs_a_page_its_own_links_alone() -> None:
+    page = {"kind": "page", "charset": None, "url": "http://a.example/", "payload": b"<a href=b>"}
+    urlset = b"<urlset><url><loc>c</loc></url></urlset>"
+    rows = [
+        page | {"payload": None},  # stands for what a reader has no answer to
+        page,
+        page | {"kind": "sitemap", "payload": None},
+        page | {"kind": "sitemap", "payload": urlset},
+    ]
+    found = find_links(pa.RecordBatch.from_pylist(rows, schema=FOUND_IN)).to_pylist()
+    told = [(row["links"], row["reason"]) for row in found]
+    assert told == [
+        ([], "unparsed"),
+        (["http://a.example/b"], None),
+        ([], "broken_sitemap"),
+        (["http://a.example/c"], None),
+    ]
+    assert found[0]["message"].startswith("AttributeError: ")
 
 
 def test_entries_beyond_the_limit_are_counted() -> None:

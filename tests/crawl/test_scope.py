@@ -109,6 +109,22 @@ def test_what_is_no_address_to_follow() -> None:
     assert scope().refusals(list(urls)) == list(urls.values())
 
 
+def test_hosts_that_no_name_server_can_know_are_no_addresses() -> None:
+    urls = {
+        f"http://{'a' * 63}.example/": None,
+        f"http://{'a' * 64}.example/": "bad_url",
+        "http://b..example/": "bad_url",
+        "http://.example/": "bad_url",
+        "http://www.example./": None,
+        "http://127.0.0.1/": None,
+        "http://[::1]/": None,
+    }
+    made = scope(hosts=["a.example", "*.example", "127.0.0.1", "::1"])
+    assert made.refusals([canonical_uri(url) for url in urls]) == list(urls.values())
+    with pytest.raises(ValueError, match=r"seed 'http://a\.\.example/' .*\(bad_url\)"):
+        scope(seeds=["http://a..example/"])
+
+
 LANGUAGES = [
     ("de", "de-AT De_ch deu", "en de-x nl"),
     ("pt-BR", "pt pt-BR", "pt-PT es"),

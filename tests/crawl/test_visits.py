@@ -380,3 +380,27 @@ def test_robots_txt_that_lies_on_another_host_is_read_there(
     visited = visit_host(tmp_path, server.port, ["no"], allow_private=hosts)
     assert visited.outcomes() == {"no": "robots_denied"}
     assert [path for host, path in server.asked if host != HOST] == ["/robots.txt"]
+
+
+def test_robots_txt_is_not_read_where_nothing_may_be_asked_for(
+    server: HostileServer, tmp_path: Path
+) -> None:
+    """Nor are the other rules of a site; what is not known of robots.txt denies everything."""
+    server.fallback = lambda path: reply("<p>x")
+    blocked = tmp_path / "list.txt"
+    blocked.write_text("listed.example\n")
+    lists = {
+        "block_lists": [str(blocked)],
+        "taken_down": pa.array(["down.example"], pa.large_string()),
+        "allow_private": [HOST, "listed.example", "down.example"],
+    }
+    server.on(f"{SEED}robots.txt", redirect("http://listed.example/robots.txt"))
+    visited = visit_host(tmp_path, server.port, ["x"], **lists)
+    assert visited.outcomes() == {"x": "robots_unreachable"}
+    assert visited.outcomes("robots") == {"robots.txt": "block_list"}
+    server.on(f"{SEED}robots.txt", reply("User-agent: *\nAllow: /"))
+    server.on(f"{SEED}ai.txt", redirect("http://down.example/ai.txt"))
+    again = visit_host(tmp_path, server.port, ["x"], **lists)
+    assert again.outcomes() == {"x": "fetched"}
+    assert again.outcomes("policy")["ai.txt"] == "taken_down"
+    assert {host for host, _ in server.asked} == {HOST}

@@ -29,6 +29,10 @@ WRITTEN = [
     (RUSSIAN, "utf-8", "utf-8"),
     (EMOJI, "utf-8", "utf-8"),
 ]
+NO_CHARSETS = (
+    "idna punycode undefined unicode_escape raw_unicode_escape utf-7 utf_8_sig cp437 cp037 palmos "
+    "charmap mbcs oem base64 utf-16-le utf-32 ebcdic-cp-us"
+).split()
 WRONG = [None, "utf-8", "iso-8859-1", "us-ascii", "windows-1252", "no-such-charset"]
 
 
@@ -111,6 +115,10 @@ def test_bytes_without_any_text_are_decoded_too() -> None:
         ("hex", None),
         ("", None),
         ("nonsense\x00", None),
+        ("latin1", "cp1252"),
+        ("cp950", "cp950"),
+        ("macintosh", "mac-roman"),
+        *((label, None) for label in NO_CHARSETS),
     ],
 )
 def test_labels_mean_what_browsers_take_them_for(label: str, codec: str | None) -> None:
@@ -139,3 +147,12 @@ def test_bytes_that_are_utf8_come_back_as_they_are() -> None:
     assert decode_bytes(data).data is data
     assert decode_bytes(b"\xef\xbb\xbf" + data).data == data
     assert decode_bytes(data[:-2] + b"\xd0").data == data[:-2] + "\ufffd".encode()
+
+
+@pytest.mark.parametrize("label", NO_CHARSETS)
+@pytest.mark.parametrize("text", [page(RUSSIAN), page("plain"), "<p>xn--a-\u00fc.\u20ac"])
+def test_what_is_no_charset_of_pages_changes_nothing(label: str, text: str) -> None:
+    for data in (text.encode(), text.encode("cp1251", "replace")):
+        assert decode(data, http=label) == decode(data)
+        meta = f"<meta charset={label}>".encode() + data
+        assert decode(meta).text == meta.decode(decode(data).charset)

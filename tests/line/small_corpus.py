@@ -55,7 +55,7 @@ def write_corpus(folder: Path, **settings: object) -> Path:
         html = f"<html lang={name}><body>{body}</body></html>"
         (pages / f"{name}.html").write_text(html, encoding="utf-8")
     (pages / "empty.html").write_bytes(b"")
-    (pages / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(32))
+    (pages / "picture.gif").write_bytes(b"GIF89a" + bytes(32))
     lines = [json.dumps({"text": text, "lang": name}) for name, text in TEXTS.items()]
     lines += [json.dumps({"text": COPY}), "{not json", json.dumps({"text": ""})]
     (notes / "notes.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

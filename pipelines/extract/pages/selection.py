@@ -15,9 +15,6 @@ Four passes over the arrays of the page, all of them kernels:
 Where next to nothing would be left of a page with much prose, the names were wrong, and the passes
 are made once more without them. A page without prose (a list of links, a table) is judged by all of
 its text. All rules are written by hand; none names a site, none is learned from pages.
-
-The title (an `<h1>` before the first paragraph) is left out: it is one of the facts of a page, and
-what a person marks as the text of an article does not hold it.
 """
 
 from dataclasses import dataclass

@@ -427,14 +427,6 @@ def prune(
                     node = end[node]
                 else:
                     node += 1
-    # The title of the page, which is one of its facts.
-    for root in roots:
-        for node in range(root, end[root]):
-            if keep[node] and prose[node] > 0:
-                break
-            if keep[node] and tag[node] == _H1:
-                for i in range(node, end[node]):
-                    keep[i] = False
     # A heading with nothing behind it.
     _sums(prose, ~keep, masses)
     first_prose = masses[roots[0]] if masses[size] >= _SHORT else masses[size]
