@@ -8,6 +8,7 @@ import atexit
 import errno
 import importlib
 import os
+import re
 import sys
 from typing import Final
 
@@ -38,6 +39,9 @@ COMMANDS: Final = {
     "evaluate": ("evaluate", "Measure quality on data that was not trained on."),
 }
 """Command -> its module in `commands/`, its help line."""
+# The name of the step, which no user has given, as Beam adds it to an error: at its end, or amid
+# the words of one whose first argument is not its message. Further lines are tracebacks.
+_STEP: Final = re.compile(r" \[while running '.*?'\](\n.*)?", re.DOTALL)
 _SUMMARY: Final = (
     "Web pages and documents in, Megatron token shards out, with every record accounted for."
 )
@@ -93,16 +97,32 @@ def main() -> None:
     wanted = next((arg for arg in sys.argv[1:] if not arg.startswith("-")), None)
     try:
         build_app(wanted)()
-    except ValueError as error:
-        typer.echo(f"error: {_without_step(str(error))}", err=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, OSError, LookupError, RuntimeError) as error:
-        # Beam wraps the interrupt that reached a worker.
-        if isinstance(error, KeyboardInterrupt) or str(error).startswith("KeyboardInterrupt"):
-            typer.echo("interrupted; give the same command again, and it goes on", err=True)
-            sys.exit(130)
-        typer.echo(f"error: {_what_failed(error)}", err=True)
-        sys.exit(1)
+    except (KeyboardInterrupt, ValueError, OSError, LookupError, RuntimeError) as error:
+        code, told = ending(error)
+        typer.echo(told, err=True)
+        sys.exit(code)
+
+
+def ending(error: BaseException) -> tuple[int, str]:
+    """Exit code and last words of a command that raised an error.
+
+    A ValueError is a user's mistake, but not out of a pipeline that runs: what was asked for has
+    been checked by then, and to ask otherwise would not help.
+
+    Args:
+        error: As the command raised it.
+
+    Returns:
+        2 for a mistake, 130 for an interrupt, else 1.
+    """
+    message = str(error)
+    # Beam wraps the interrupt that reached a worker.
+    if isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, RuntimeError) and message.startswith("KeyboardInterrupt")
+    ):
+        return 130, "interrupted; give the same command again, and it goes on"
+    is_mistake = isinstance(error, ValueError) and not _STEP.search(message)
+    return 2 if is_mistake else 1, f"error: {_what_failed(error)}"
 
 
 def _what_failed(error: BaseException) -> str:
@@ -113,12 +133,7 @@ def _what_failed(error: BaseException) -> str:
             "the disk is full; nothing that was committed is lost: free some space and give the "
             "same command again"
         )
-    return _without_step(str(error)) or type(error).__name__
-
-
-def _without_step(message: str) -> str:
-    """Without the name of the pipeline step that Beam adds, which no user has given."""
-    return message.partition(" [while running '")[0]
+    return _STEP.sub("", str(error)) or type(error).__name__
 
 
 if __name__ == "__main__":

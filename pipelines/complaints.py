@@ -88,4 +88,6 @@ def allowed_of(error: ErrorDetails) -> str:
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
         return f"allowed: {words.format(context[name])}"
+    if kind == "tuple_type" and isinstance(error["input"], str):
+        return f"allowed: a list, such as [{error['input']!r}]"
     return "allowed: " + error["msg"].replace("valid tuple", "list")

@@ -29,6 +29,7 @@ _YAML: Final = (".yaml", ".yml")
 _TOKENIZER_FILES: Final = (".json", ".tiktoken")
 _HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?", re.ASCII)
 _OBJECT: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
+_MIN_CONTACT_CHARS: Final = 3
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -82,6 +83,12 @@ def _parse_share(value: object) -> object:
     return float(match[1]) / 100
 
 
+def _check_contact(text: str) -> str:
+    if len(text.strip()) < _MIN_CONTACT_CHARS:
+        raise ValueError("an e-mail address or URL at which a site can complain")
+    return text
+
+
 def _check_ocr_name(name: str) -> str:
     if name not in ("rapidocr", "none") and not _OBJECT.fullmatch(name):
         raise ValueError(
@@ -109,7 +116,7 @@ class CrawlConfig(_Settings):
 
     seeds: tuple[str, ...] = Field(min_length=1)
     """Addresses to start from: pages, or sitemaps (`.xml`, `.xml.gz`)."""
-    contact: str = Field(min_length=3)
+    contact: Annotated[str, AfterValidator(_check_contact)]
     """E-mail or URL of whoever crawls; stands in the user agent, so that a site can complain."""
     hosts: tuple[str, ...] = ()
     """Hosts that may be fetched, `*.example.org` for all below one; default: those of the seeds."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mixtures.budgets import TokenBudget
+from pipelines.annotate.compiling import EXTRACT_NOTE, are_packages_uncompiled
 from pipelines.annotate.job import AnnotateJob
 from pipelines.config import CrawlConfig, SourceConfig
 from pipelines.deduplicate.plan import DuplicatesPlan
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     from pipelines.repeats.plan import RepeatsPlan
 
 _BEAM: Final = "pipelines.run"  # is the first to import Beam, so that it can silence it
+# Format of files -> the module that has, or imports, the kernels that read it.
+_KERNELS: Final = {
+    "html": "pipelines.extract.pages.dom",
+    "warc": "pipelines.extract.pages.dom",
+    "office": "pipelines.extract.pages.dom",
+    "pdf": "pipelines.extract.pdf.layers",
+}
 _REPEATS_TITLES: Final = {"boilerplate": "Find boilerplate", "repeats": "Find repeated passages"}
 
 
@@ -108,11 +116,33 @@ class Stages:
         """
         unread = pending_keys(self.workspace, extract, keys)
         self._refuse_gone(unread)
+        self.say_compiling(unread)
         pending = sorted({*unread, *pending_keys(self.workspace, annotate, keys)})
         if pending:
             before()
         meters = {"extract": "extracted", "annotate": "annotated"}
         self.map("Extract and annotate", meters, [extract, annotate], pending)
+
+    def say_compiling(self, unread: Iterable[PartKey]) -> None:
+        """Says so where extraction will wait for its kernels to be compiled.
+
+        Args:
+            unread: Parts that are to be extracted.
+        """
+        parts: dict[str, set[int]] = {}
+        for key in unread:
+            parts.setdefault(key.source, set()).add(key.part)
+        formats = {
+            span.format
+            for source, wanted in parts.items()
+            for span in Inventory(self.workspace.storage, source).spans()
+            if span.part in wanted
+        }
+        modules = {_KERNELS[one] for one in formats & _KERNELS.keys()}
+        for module in modules:
+            importlib.import_module(module)
+        if are_packages_uncompiled({module.rpartition(".")[0] for module in modules}):
+            self.progress.say(EXTRACT_NOTE)
 
     def deduplicate(self, plan: DuplicatesPlan, keys: list[PartKey]) -> None:
         """Labels what equals or resembles something else, over all sources."""

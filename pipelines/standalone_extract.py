@@ -3,10 +3,12 @@
 Their output folder is a workspace with the same files that a run would write up to its documents.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.config import ExtractConfig, SourceConfig
+from pipelines.config import ExtractConfig, SourceConfig, is_path_list
+from pipelines.extract.inputs import local_path
 from pipelines.extract.job import ExtractJob
 from pipelines.progress import Progress
 from pipelines.run_record import RunRecord, read_run_record
@@ -44,7 +46,7 @@ def open_output(
 
 
 def extract_files(
-    stages: Stages, inputs: Sequence[str], settings: ExtractConfig
+    stages: Stages, inputs: Sequence[str], settings: ExtractConfig, base: str | None = None
 ) -> dict[str, ExtractJob]:
     """Extracts the texts of files of every format.
 
@@ -52,13 +54,34 @@ def extract_files(
         stages: Of the output folder.
         inputs: Files, folders and globs, or NAME=PATH to name the source; fsspec URLs too.
         settings: How they are read.
+        base: Where the paths lie that lists among the inputs name; default: at Common Crawl.
 
     Returns:
         Source -> its job, all of whose parts are committed.
 
     Raises:
-        ValueError: A path matches nothing, or two sources have one name.
+        ValueError: A path matches nothing, or two sources have one name, or a base is given and no
+            input is a list of paths.
     """
+    sources = _sources(inputs, base)
+    jobs = {name: ExtractJob(source, settings) for name, source in sources.items()}
+    parts = {name: stages.number(source, PART_BYTES) for name, source in sources.items()}
+    keys = [PartKey(name, part) for name, numbers in parts.items() for part in numbers]
+    pending = pending_keys(stages.workspace, jobs, keys)
+    stages.say_compiling(pending)
+    stages.map("Extract", {"extract": "extracted"}, [jobs], pending)
+    extract = {name: job.generation for name, job in jobs.items()}
+    texts = Texts(
+        workspace=stages.workspace, sources=parts, extract=extract, annotate={}, rejects={}, made={}
+    )
+    keep_record(stages, texts)
+    return jobs
+
+
+def _sources(inputs: Sequence[str], base: str | None) -> dict[str, SourceConfig]:
+    """Name -> source, of each input."""
+    if base is not None and local_path(base) is not None:
+        base = os.path.abspath(os.path.expanduser(base))
     sources: dict[str, SourceConfig] = {}
     for word in inputs:
         name, path = named(word)
@@ -68,18 +91,14 @@ def extract_files(
                 f"--input: {sources[name].path} and {path} are both called {name!r}; name one of "
                 "them otherwise, as NAME=PATH"
             )
-        sources[name] = SourceConfig(name=name, path=path)
-    jobs = {name: ExtractJob(source, settings) for name, source in sources.items()}
-    parts = {name: stages.number(source, PART_BYTES) for name, source in sources.items()}
-    keys = [PartKey(name, part) for name, numbers in parts.items() for part in numbers]
-    pending = pending_keys(stages.workspace, jobs, keys)
-    stages.map("Extract", {"extract": "extracted"}, [jobs], pending)
-    extract = {name: job.generation for name, job in jobs.items()}
-    texts = Texts(
-        workspace=stages.workspace, sources=parts, extract=extract, annotate={}, rejects={}, made={}
-    )
-    keep_record(stages, texts)
-    return jobs
+        below = base if is_path_list(path) else None
+        sources[name] = SourceConfig(name=name, path=path, base=below)
+    if base is not None and all(source.base is None for source in sources.values()):
+        raise ValueError(
+            f"--base: found {base!r} and no list of paths among the inputs; it is where the paths "
+            "of a list lie: give a file that ends in .paths or .paths.gz, or leave --base out"
+        )
+    return sources
 
 
 def crawl_pages(stages: Stages, source: SourceConfig) -> "CrawlJob":

@@ -14,10 +14,12 @@ from typing import Any, Final
 
 from pipelines.annotate.registry import AnnotatorSpec
 
-NOTE: Final = (
-    "note: the kernels of some annotators are compiled now, which takes up to a minute and is done "
-    "once for an installation"
+_NOTE: Final = (
+    "note: the kernels of {} are compiled now, which takes up to a minute and is done once for an "
+    "installation"
 )
+NOTE: Final = _NOTE.format("some annotators")
+EXTRACT_NOTE: Final = _NOTE.format("extraction")
 
 
 class CompileClock:
@@ -62,13 +64,22 @@ def clocked() -> Iterator[CompileClock]:
 
 def are_uncompiled(specs: Iterable[AnnotatorSpec]) -> bool:
     """Whether the package of an annotator has kernels none of which was ever compiled here."""
+    return are_packages_uncompiled(
+        {spec.target.partition(":")[0].rpartition(".")[0] for spec in specs}
+    )
+
+
+def are_packages_uncompiled(packages: Iterable[str]) -> bool:
+    """Whether one of some packages has kernels none of which was ever compiled here.
+
+    Args:
+        packages: Their names; only the modules of theirs that were imported are looked at.
+    """
     if "numba" not in sys.modules:
         return False
-    packages = {spec.target.partition(":")[0].rpartition(".")[0] for spec in specs}
-    folders = {package: _cache_folders(package) for package in packages}
+    folders = (_cache_folders(package) for package in set(packages))
     return any(
-        found and not any(list(Path(one).glob("*.nbi")) for one in found)
-        for found in folders.values()
+        found and not any(list(Path(one).glob("*.nbi")) for one in found) for found in folders
     )
 
 

@@ -83,6 +83,9 @@ def crawl(
 
 def _show(console: "Console", stages: "Stages", job: "CrawlJob") -> None:
     """Addresses by what became of them, and where the archives are."""
+    from pipelines.crawl.schema import PLANNED
+    from pipelines.crawl.targets import DEFERRED
+
     entries = stages.workspace.ledger.entries(job.generation, job.source)
     counts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -91,12 +94,22 @@ def _show(console: "Console", stages: "Stages", job: "CrawlJob") -> None:
         counts.update({key: entry.counts[key] for key in ("asked", "fetched", "not_fetched")})
         reasons.update(entry.detail["reasons"])
         num_bytes += entry.detail["bytes"]
-    rounds = len(stages.workspace.ledger.entries(job.frontier, job.source))
+    # The plan that finds nothing left to ask for, with which a pass ends, is no round.
+    plans = stages.workspace.ledger.entries(job.frontier, job.source)
+    rounds = sum(plan.counts[PLANNED] > 0 for plan in plans)
+    deferred = sum(reasons.pop(reason, 0) for reason in DEFERRED)
     console.print(
-        f"\n{counts['asked']:,} addresses asked for in {rounds:,} rounds = {counts['fetched']:,} "
-        f"fetched + {counts['not_fetched']:,} not; {num_bytes / 1e6:,.2f} MB",
+        f"\n{counts['asked'] - deferred:,} addresses asked for in {rounds:,} "
+        f"{'round' if rounds == 1 else 'rounds'} = {counts['fetched']:,} fetched + "
+        f"{counts['not_fetched'] - deferred:,} not; {num_bytes / 1e6:,.2f} MB",
         soft_wrap=True,
     )
+    if deferred:
+        console.print(
+            f"Put off, as their hosts were busy: {deferred:,}; a later round asks for them again, "
+            "a few times",
+            soft_wrap=True,
+        )
     if reasons:
         told = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
         console.print(f"Not fetched: {told}", soft_wrap=True)

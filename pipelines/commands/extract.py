@@ -40,6 +40,14 @@ def extract(
     output: Annotated[
         str | None, typer.Option(metavar="DIR", help="Folder for the documents.")
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Where the paths of a list lie: a folder, or a URL such as s3://commoncrawl/; "
+            "default: https://data.commoncrawl.org/.",
+        ),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,7 +77,7 @@ def extract(
     settings = read_section(("extract",), parse_options(option or []))
     assert isinstance(settings, ExtractConfig)
     stages = open_output(output, processes)
-    jobs = extract_files(stages, inputs, settings)
+    jobs = extract_files(stages, inputs, settings, base)
     _show(open_console(), stages, jobs)
 
 

@@ -36,9 +36,9 @@ def forget_command(
 
     What it does not do: it deletes nothing. Archives, documents and token shards that hold the
     texts stay on disk, and plans made before stay as they are; which of them hold something is
-    printed, and `tokenmill prune --drop` removes them. Copies of the texts under other addresses
-    are not found; but copies that a forgotten document stands for as duplicates go with it. Of
-    documents without an address nothing is known.
+    printed, and `tokenmill prune --drop` removes what a plan pins. Copies of the texts under other
+    addresses are not found; but copies that a forgotten document stands for as duplicates go with
+    it. Of documents without an address nothing is known.
     """
     from pipelines.takedown.holdings import find_holdings
     from pipelines.workspace.takedown import entries_of, read_takedowns, take_down
@@ -81,6 +81,9 @@ def _listed(takedowns: "Takedowns") -> Iterator[str]:
 
 def _told(holdings: "Holdings") -> Iterator[str]:
     """What still holds something of all that is forgotten."""
+    for path, number in holdings.archives.items():
+        records = "record" if number == 1 else "records"
+        yield f"{number:,} {records} under what is forgotten in {path}, which stays as it is"
     if not holdings.documents:
         yield "no document of this workspace stands under what is forgotten"
         return

@@ -124,7 +124,10 @@ class Scope:
 
 
 def _is_host(host: str) -> bool:
-    """Whether a host, in Punycode, can be looked up: no label is empty or too long (RFC 1035 2.3.4).
+    """Whether a host can be looked up: no label is empty or too long (RFC 1035 2.3.4).
+
+    Args:
+        host: In Punycode; IPv6 without brackets.
 
     >>> _is_host("a.example."), _is_host("a..example"), _is_host("::1")
     (True, False, True)

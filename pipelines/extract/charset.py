@@ -1,11 +1,12 @@
 """Which charset a page or text is really in.
 
 A declaration is a claim. In order: a byte order mark; UTF-16 by its NULs;
-ISO-2022-JP by its escapes; bytes that are valid
-UTF-8 with multi-byte characters are UTF-8 whatever is declared (a text of another charset of n
-non-ASCII characters passes for UTF-8 with a chance that falls exponentially in n); then what HTTP
-declares, then what the page declares, each only if it decodes and does not yield mojibake; then
-detection; last Windows-1252, in which every page can be read somehow, with U+FFFD in the gaps.
+ISO-2022-JP by its escapes; bytes that are valid UTF-8 with multi-byte characters, but for a cut
+within the last, are UTF-8 whatever is declared (a text of another charset of n non-ASCII characters
+passes for UTF-8 with a chance that falls exponentially in n), and so are those with few broken
+sequences; then what HTTP declares, then what the page declares, each only if it decodes and does
+not yield mojibake; then detection; last Windows-1252, in which every page can be read somehow, with
+U+FFFD in the gaps.
 
 Mojibake is told by what no orthography does:
 - runs of three or more letters of Latin-1 Supplement and no ASCII letter between (Cyrillic, Greek,
@@ -17,10 +18,11 @@ Mojibake is told by what no orthography does:
 
 Declared may be the encodings of the WHATWG Encoding standard alone, under its labels and Python's
 own. It maps iso-8859-1 and us-ascii to windows-1252, gb2312 and gbk to GB18030, shift_jis to
-Windows-31J, as browsers do. What else Python can decode is not for pages: idna and punycode raise
-or take a time that grows with the square of the text, unicode_escape and utf-7 read markup where
-browsers see none.
-Detection: resiliparse, then charset-normalizer.
+Windows-31J, as browsers do. What else Python can decode is not for pages: idna, punycode and
+undefined raise whatever is asked of errors, unicode_escape and utf-7 read markup where browsers see
+none.
+Detection: resiliparse, then charset-normalizer, each for these encodings alone: what it finds else
+(HP Roman-8, Macintosh Iceland, code pages of DOS) no page of the web is in, and Western ones seem.
 """
 
 import codecs
@@ -64,7 +66,8 @@ _NAMES: Final = {
 }
 # WHATWG labels that Python does not know.
 _LABELS: Final = {"x-sjis": "cp932", "x-gbk": "gb18030", "ks_c_5601-1987": "cp949", "utf8": "utf-8"}
-# Encoding standard, section 4.2, without its UTF-16, replacement and x-user-defined.
+# Encoding standard, section 4.2. UTF-16 is none of them: without mark or NULs it is not what is
+# declared (HTML standard: UTF-8). Nor are replacement and x-user-defined, which are no charsets.
 _ENCODINGS: Final = frozenset(
     """utf-8 cp866 iso8859-2 iso8859-3 iso8859-4 iso8859-5 iso8859-6 iso8859-7 iso8859-8 iso8859-10
     iso8859-13 iso8859-14 iso8859-15 iso8859-16 koi8-r koi8-u mac-roman cp874 cp1250 cp1251 cp1252
@@ -86,6 +89,7 @@ _FEW: Final = 8  # two-byte characters, up to which valid UTF-8 may be chance in
 _MAX_BAD_SHARE: Final = 0.05  # broken sequences among the multi-byte ones of damaged UTF-8
 _RUNS: Final = re.compile("[\u0080-\u00ff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192]{3,}")
 _NON_ASCII: Final = re.compile("[^\x00-\x7f\u00a0]")
+_MULTI_BYTE: Final = re.compile("[^\x00-\x7f]")
 _CONTROLS: Final = re.compile("[\x80-\x9f\ufffd\ue000-\uf8ff]")
 _SYMBOL_IN_WORD: Final = re.compile(
     "(?<=[A-Za-z\u00c0-\u00ff])[\u00a1-\u00a9\u00ac-\u00b6\u00b8\u00b9\u00bb-\u00bf\u00d7\u00f7\u0178]"
@@ -177,7 +181,11 @@ def _find(data: bytes, http: str | None, is_html: bool) -> _Found:
         return _Found("iso2022_jp", "escapes")
     text = _utf8_text(data)
     codecs_declared = [codec for codec, _ in declared if codec]
-    if _is_damaged_utf8(data) if text is None else _is_utf8(data, text, codecs_declared):
+    if text is not None:
+        is_utf8 = _is_utf8(data, text, codecs_declared)
+    else:
+        is_utf8 = _is_cut_utf8(data, codecs_declared) or _is_damaged_utf8(data, codecs_declared)
+    if is_utf8:
         return _Found("utf-8", "utf8", 0, text)
     visible = _visible(data) if is_html else data
     for codec, source in declared:
@@ -211,23 +219,15 @@ def _utf8_text(data: bytes) -> str | None:
 
 def codec_of_label(label: str | None) -> str | None:
     """The Python codec that browsers use for a charset label, or None where it is unknown."""
-    codec = _codec(label)
-    return codec if codec in _ENCODINGS else None
-
-
-def _codec(name: str | None) -> str | None:
-    """The Python codec of any name of a charset, as detectors give them too."""
-    if not name:
+    if not label:
         return None
-    label = name.strip().lower()
+    label = label.strip().lower()
     try:
         name = codecs.lookup(_LABELS.get(label, label)).name
     except (LookupError, ValueError):
         return None
-    if name.startswith("utf-16") or name.startswith("utf-32"):
-        return None  # without mark or NULs it is not what is declared (HTML standard: UTF-8)
     name = _WIDER.get(name, name)
-    return name if codecs.lookup(name)._is_text_encoding else None
+    return name if name in _ENCODINGS else None
 
 
 def meta_charset(data: bytes) -> str | None:
@@ -274,12 +274,29 @@ def _is_utf8(data: bytes, text: str, declared: list[str]) -> bool:
     return is_decisive or not is_plausible(data, next(c for c in declared if c in _MULTIBYTE))
 
 
-def _is_damaged_utf8(data: bytes) -> bool:
-    """Multi-byte sequences of UTF-8 with few broken ones between, as a cut page has at its end."""
+def _is_cut_utf8(data: bytes, declared: list[str]) -> bool:
+    """Whether bytes are UTF-8, multi-byte in parts, that ends within a character."""
+    try:
+        text, _ = codecs.utf_8_decode(data, "strict", False)
+    except UnicodeDecodeError:
+        return False
+    return not text.isascii() and _is_utf8(data, text, declared)
+
+
+def _is_damaged_utf8(data: bytes, declared: list[str]) -> bool:
+    """Multi-byte sequences of UTF-8 with few broken ones between.
+
+    One whole sequence is enough where UTF-8 is declared: in Windows-1252 it would be a letter with
+    a tilde or a circumflex before a sign, which hardly any text has by chance.
+    """
+    is_declared = "utf-8" in declared
     text = data.decode("utf-8", "replace")
-    num_bad = text.count("\ufffd")
-    num_good = len(_NON_ASCII.findall(text)) - num_bad
-    return num_bad <= max(1, _MAX_BAD_SHARE * num_good) and num_good >= _MIN_EVIDENCE
+    num_bad = text.count("\ufffd") - data.count("\ufffd".encode())  # some pages write the sign
+    # Undeclared, no-break spaces prove nothing: templates add them to pages of other charsets.
+    found = (_MULTI_BYTE if is_declared else _NON_ASCII).findall(text)
+    num_good = len(found) - num_bad
+    least = 1 if is_declared else _MIN_EVIDENCE
+    return num_bad <= max(1, _MAX_BAD_SHARE * num_good) and num_good >= least
 
 
 def _visible(data: bytes) -> bytes:
@@ -287,11 +304,12 @@ def _visible(data: bytes) -> bytes:
 
 
 def _detect(data: bytes) -> str | None:
+    """What the bytes are in, by the first detector whose finding is plausible."""
     sample = data[:_DETECT_BYTES]
-    first = _codec(detect_encoding(sample, html5_compatible=False))
-    if first is not None and first not in ("utf-8", "cp1252") and is_plausible(sample, first):
+    first = codec_of_label(detect_encoding(sample, html5_compatible=False))
+    if first is not None and first != "utf-8" and is_plausible(sample, first):
         return first
     best = charset_normalizer.from_bytes(sample[: _DETECT_BYTES // 8]).best()
-    second = _codec(best.encoding) if best else None
-    candidates = (second, first, "cp1252")
+    second = codec_of_label(best.encoding) if best else None
+    candidates = (second, "cp1252")
     return next((c for c in candidates if c and c != "utf-8" and is_plausible(sample, c)), None)

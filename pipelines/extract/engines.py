@@ -41,6 +41,12 @@ CAREFUL: Final = "trafilatura"
 """The engine that `auto` asks: where our choice is doubtful, it errs less than its fast mode."""
 MIN_SCORE: Final = 0.5
 """Below this score of a selection (`pages.scoring`) the careful engine is asked."""
+_MIN_SHARE: Final = 0.5
+"""So much of the letters that we found must be left by the careful engine: of pages that are a list
+or a table it often keeps a line alone."""
+_SHORT: Final = 500
+"""Letters; of a page on which we found fewer it may leave out none: each label and each cell that
+it takes for furniture is much of so short a text."""
 
 _IS_DOCUMENT: Final = re.compile(r"<(?:html|body)[\s>]", re.IGNORECASE)
 
@@ -153,14 +159,27 @@ def main_text(dom: Dom, engine: str) -> MainText:
     selection = select(dom)
     if engine in _PEERS:
         return MainText(_PEERS[engine][1](_page(dom)), engine_name(engine), selection.keep)
+    text = render(dom, selection.keep)
     if engine == "auto" and selection.score < MIN_SCORE:
         careful = _carefully(dom, selection.keep)
-        if careful is not None:
+        if careful is not None and _holds_enough(careful.text, text):
             return careful
-    text = render(dom, selection.keep)
     if not text.strip():
         text = article_body(dom)
     return MainText(text, engine_name("fast"), selection.keep)
+
+
+def _holds_enough(careful: str, own: str) -> bool:
+    """Whether the choice of the careful engine may stand for ours."""
+    num_careful, num_own = _num_letters(careful), _num_letters(own)
+    if num_own < _SHORT:
+        return num_careful >= num_own
+    return num_careful > _MIN_SHARE * num_own
+
+
+def _num_letters(text: str) -> int:
+    """Letters and digits, which no way of writing changes."""
+    return sum(map(str.isalnum, text))
 
 
 def _page(dom: Dom) -> str:

@@ -41,14 +41,8 @@ def read_file(input_range: InputRange, settings: ReadSettings) -> Iterator[Recor
     """
     with open_input(input_range.url, settings) as file:
         size = file.seek(0, 2)
-        blank = Record(
-            file=input_range.file,
-            offset=0,
-            length=size,
-            outcome=REJECTED,
-            reason="empty_file",
-            message="the file has no bytes",
-            media_type=_MEDIA_TYPES[input_range.format],
+        blank = empty_file(input_range.file).replace(
+            length=size, media_type=_MEDIA_TYPES[input_range.format]
         )
         if size == 0:
             yield blank
@@ -65,6 +59,18 @@ def read_file(input_range: InputRange, settings: ReadSettings) -> Iterator[Recor
             yield blank.replace(message="the packed file has no bytes")
         else:
             yield _asked(blank, payload)
+
+
+def empty_file(file: str) -> Record:
+    """The reject of a file without bytes: one, whatever its format."""
+    return Record(
+        file=file,
+        offset=0,
+        length=0,
+        outcome=REJECTED,
+        reason="empty_file",
+        message="the file has no bytes",
+    )
 
 
 def _asked(blank: Record, payload: bytes) -> Record:

@@ -495,4 +495,5 @@ def range_of(span: Span) -> InputRange:
 
 def _way_of_reading(span: Span) -> tuple[bool, bool]:
     """(whether it is read in blocks, whether its records hold the text itself)."""
-    return span.format in _IN_BLOCKS, span.format in _GIVEN
+    has_blocks = span.format in _IN_BLOCKS and span.bytes > 0  # an empty file is one reject
+    return has_blocks, span.format in _GIVEN

@@ -6,9 +6,11 @@ rejected. PDF files go to `pdf`. (The module is not called `html`: that name bel
 library.)
 
 Reasons of rejects: `no_text` the engine found nothing; `extract_error` the parser raised, with its
-message; `not_text` binary under the name of a page; `undecodable` a text in no charset we know.
+message; `not_text` binary under the name of a page; `not_a_page` a feed or a sitemap under that
+name; `undecodable` a text in no charset we know.
 """
 
+import re
 from typing import Final
 
 import pyarrow as pa
@@ -37,6 +39,16 @@ __all__ = ["canonical_uri", "extract_records", "host_of"]
 _PLAIN: Final = "plain-text/1"
 AS_GIVEN: Final = "as-given/1"
 _MAX_MESSAGE: Final = 500
+_SNIFF_BYTES: Final = 2048
+# The roots of RSS 2.0 and 1.0 (RDF), of Atom (RFC 4287) and of sitemaps (sitemaps.org, 0.9), behind
+# a byte order mark, declarations and comments.
+_FEED: Final = re.compile(
+    rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?\s*(?:<\?[^>]*\?>\s*|<!--.*?-->\s*)*"
+    rb"<(rss|feed|urlset|sitemapindex|rdf:RDF)[\s>]",
+    re.IGNORECASE | re.DOTALL,
+)
+# A tag, a declaration or a comment, in an 8-bit charset or in UTF-16; `a < b` is none.
+_TAG: Final = re.compile(rb"<\x00?[a-zA-Z!/?]")
 
 
 def extract_records(records: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBatch:
@@ -106,7 +118,11 @@ def _extract(
         name = engine_name(engine) if is_page else _PLAIN
         message = f"the bytes are {found or 'binary'}, not {media_type}"
         return Extracted(extractor=name, reason="not_text", message=message, media_type=found)
-    if looks_like_html(payload) or (is_page and b"<" in payload):
+    feed = _FEED.match(payload[:_SNIFF_BYTES].replace(b"\x00", b"")) if is_page else None
+    if feed is not None:
+        message = f"the bytes are a feed or a sitemap (<{feed[1].decode('ascii')}>), no page"
+        return Extracted(extractor=engine_name(engine), reason="not_a_page", message=message)
+    if looks_like_html(payload) or (is_page and _TAG.search(payload)):
         return _extract_page(payload, media_type, charset, uri, settings)
     return _extract_text(payload, charset)
 

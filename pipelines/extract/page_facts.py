@@ -5,6 +5,9 @@ texts only. trafilatura's own reader is not used: its dates (htmldate) are bound
 makes the result depend on the day of the run. A date is taken only where the page states one in a
 field made for it, and is kept as it is written.
 
+Author and date are looked for in the fields of the head, then in JSON-LD, then in the body: links
+of rel=author, microdata. An author who is given by an address alone is none.
+
 What a page says of its licence is kept by where it says so, for the annotator `license` to judge:
 `license_link` (rel=license, else the one Creative Commons licence that it links to),
 `license_meta` (a field of the head), `license_jsonld` (schema.org).
@@ -15,10 +18,12 @@ Sources: HTML standard (lang, title, rel=license, time), Open Graph protocol, Du
 schema.org microdata and JSON-LD, Creative Commons REL.
 """
 
+import html
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -62,6 +67,7 @@ _OF_A_PAGE: Final = re.compile(
     r"(?:Web(?:Page|Site)|Article|Posting|CreativeWork|Report|Book|Course|LearningResource|"
     r"Dataset|TechArticle|Recipe|FAQPage|QAPage)$"
 )
+_OF_A_SITE: Final = re.compile(r"WebSite$")  # whose author and date are not those of the page
 _MAX_JSON: Final = 200_000  # characters; a longer block is a catalogue, not a statement
 _ROOTS: Final = (TAG["body"], TAG["html"], TAG["#document"])
 _MAX_AROUND: Final = 300  # characters; more is another paragraph
@@ -77,6 +83,14 @@ _ORIGIN: Final = re.compile(r"(https?://[a-z0-9-]+(?:\.[a-z0-9-]+)+)(?:[/?#]|$)"
 _BLANKS: Final = re.compile(r"[\t\n\r]")
 _MAX_OUTLINKS: Final = 1000  # real pages keep some 20; a page of more is a list of links
 _MAX_HREFS: Final = 20_000  # looked at, of which many may be of one address
+_ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?/\S*|www\.\S+", re.IGNORECASE)
+_YEAR: Final = re.compile(r"\d{4}")  # without it the text is a time of day, or a number of days
+_MAX_SHOWN: Final = 100  # characters of an author or a date in the body; more is a paragraph
+_MAX_INSIDE: Final = 200  # nodes of such an element
+_MAX_AROUND_ITEM: Final = 100  # elements around it, of which one says what it is of
+_MAX_PLACES: Final = 2000  # of a word, looked at for an author or a date in the body
+_MAX_MARKED: Final = 200  # elements with the word
+_NO_TEXT: Final = (TAG["script"], TAG["style"])
 _MAX_VALUE: Final = 1000  # characters; more is a page that put its text into a field
 
 
@@ -108,13 +122,15 @@ def read_page_facts(dom: Dom) -> PageFacts:
         fields.setdefault(_FIELDS[row[2]], _value(dom, row))
     titles = [_value(dom, row, in_attribute=False) for row in kinds.get(found.TITLE, ())]
     link = _license(dom, kinds)
+    author, date = _first_name(fields), _first(fields, _DATE)
+    blocks = _json_blocks(dom, kinds, has_author=author is not None, has_date=date is not None)
     meta = {
         "title": _clean(titles[0] if titles else None) or _first(fields, _TITLE),
-        "author": _first(fields, _AUTHOR),
-        "date": _date(dom, kinds, fields),
+        "author": author or _author_of_json(blocks) or _author_of_body(dom),
+        "date": date or _date_of_json(blocks) or _date_of_body(dom, kinds),
         "license_link": link,
         "license_meta": _license_field(dom, kinds),
-        "license_jsonld": _license_of_json(dom, kinds),
+        "license_jsonld": _license_of_json(blocks),
     }
     return PageFacts(
         language=_language(dom, kinds, fields),
@@ -194,11 +210,111 @@ def _first(fields: dict[str, str], names: tuple[str, ...]) -> str | None:
     return next((value for value in values if value), None)
 
 
-def _date(dom: Dom, kinds: dict[int, list[_Statement]], fields: dict[str, str]) -> str | None:
-    stated = _first(fields, _DATE)
-    if stated is None and found.TIME in kinds:
-        stated = _clean(_value(dom, kinds[found.TIME][0]))
-    return stated
+def _first_name(fields: dict[str, str]) -> str | None:
+    names = (_name(fields.get(name)) for name in _AUTHOR)
+    return next((name for name in names if name), None)
+
+
+def _name(value: str | None) -> str | None:
+    """The name of an author, or None of an address."""
+    name = _clean(value)
+    return None if name is None or _ADDRESS.fullmatch(name) else name
+
+
+def _author_of_body(dom: Dom) -> str | None:
+    """Text of the first link of rel=author; else the first author in microdata."""
+    nodes = _nodes_that_say(dom, b"author")
+    for node in nodes:
+        if "author" in _words(dom, node, "rel").lower().split():
+            name = _name(_shown(dom, node))
+            if name is not None:
+                return name
+    for node in nodes:
+        if _is_property(dom, node, "author") and _is_in_page(dom, node):
+            name = _name(_author_of_item(dom, node))
+            if name is not None:
+                return name
+    return None
+
+
+def _author_of_item(dom: Dom, node: int) -> str | None:
+    """The name that microdata gives an author: its own value, or that of the person's name."""
+    content = attribute(dom, node, "content")
+    if content is not None or attribute(dom, node, "itemscope") is None:
+        return content or _shown(dom, node)
+    for inner in range(node + 1, min(int(dom.end[node]), node + _MAX_INSIDE)):
+        if dom.tag[inner] != TEXT and _is_property(dom, inner, "name"):
+            return attribute(dom, inner, "content") or _shown(dom, inner)
+    return _shown(dom, node)
+
+
+def _date_of_body(dom: Dom, kinds: dict[int, list[_Statement]]) -> str | None:
+    """A time element that is marked as the date of publication; else the first in microdata."""
+    if found.TIME in kinds:
+        date = _clean(_value(dom, kinds[found.TIME][0]))
+        if date is not None:
+            return date
+    for node in _nodes_that_say(dom, b"datePublished"):
+        if _is_property(dom, node, "datePublished") and _is_in_page(dom, node):
+            stated = attribute(dom, node, "content") or attribute(dom, node, "datetime")
+            date = _clean(stated or _shown(dom, node))
+            if date is not None and _YEAR.search(date):
+                return date
+    return None
+
+
+def _nodes_that_say(dom: Dom, word: bytes) -> list[int]:
+    """Elements in whose attributes a word stands, in the order of the page.
+
+    Looking for the word in the bytes is much faster than looking at each element.
+    """
+    data = dom.data.tobytes()
+    places: list[int] = []
+    place = data.find(word)
+    while place >= 0 and len(places) < _MAX_PLACES:
+        places.append(place)
+        place = data.find(word, place + len(word))
+    if not places:
+        return []
+    # Nodes stand in the order of their starts: the last that starts before the word has it.
+    nodes = np.searchsorted(dom.start, places, side="right") - 1
+    is_inside = (dom.tag[nodes] != TEXT) & (nodes > 0) & (dom.stop[nodes] > np.array(places))
+    return list(dict.fromkeys(nodes[is_inside].tolist()))[:_MAX_MARKED]
+
+
+def _words(dom: Dom, node: int, name: str) -> str:
+    return attribute(dom, node, name) or ""
+
+
+def _is_property(dom: Dom, node: int, name: str) -> bool:
+    """Whether an element is marked as a property of microdata; its names know small and large."""
+    return name in _words(dom, node, "itemprop").split()
+
+
+def _is_in_page(dom: Dom, node: int) -> bool:
+    """Whether microdata speaks of the page or its article, and not of a comment on it, say."""
+    for _ in range(_MAX_AROUND_ITEM):
+        node = int(dom.parent[node])
+        if node <= 0:
+            return True
+        if attribute(dom, node, "itemscope") is not None:
+            kinds = _words(dom, node, "itemtype").split()
+            return not kinds or any(_OF_A_PAGE.search(kind) for kind in kinds)
+    return False
+
+
+def _shown(dom: Dom, node: int) -> str | None:
+    """The text of an element that is short."""
+    text = ""
+    if dom.end[node] - node > _MAX_INSIDE:
+        return None
+    for inner in range(node, int(dom.end[node])):
+        if dom.tag[inner] == TEXT and dom.tag[dom.parent[inner]] not in _NO_TEXT:
+            text += decoded(dom.data, int(dom.start[inner]), int(dom.stop[inner]))
+            if len(text) > 4 * _MAX_SHOWN:
+                return None  # blanks between its words are part of it
+    shown = _clean(text)
+    return shown if shown is not None and len(shown) <= _MAX_SHOWN else None
 
 
 def _language(dom: Dom, kinds: dict[int, list[_Statement]], fields: dict[str, str]) -> str | None:
@@ -256,30 +372,87 @@ def _license_field(dom: Dom, kinds: dict[int, list[_Statement]]) -> str | None:
     return next((stated[name] for name in _LICENSE if name in stated), None)
 
 
-def _license_of_json(dom: Dom, kinds: dict[int, list[_Statement]]) -> str | None:
-    """`license` of the page or its article in JSON-LD, not that of a picture on it."""
+def _json_blocks(
+    dom: Dom, kinds: dict[int, list[_Statement]], *, has_author: bool, has_date: bool
+) -> list[list[dict[str, Any]]]:
+    """The objects of each block of JSON-LD that may state what is not known yet."""
+    wanted = [b'"license"']
+    wanted += [] if has_author else [b'"author"']
+    wanted += [] if has_date else [b'"datePublished"']
+    blocks = []
     for row in kinds.get(found.JSON, ()):
         block = dom.data[row[3] : row[4]].tobytes()
-        if b'"license"' not in block:
+        if not any(word in block for word in wanted):
             continue
         written = block.decode("utf-8", "replace")
         if len(written) > _MAX_JSON:
             continue
         try:
-            nodes = list(_nodes(json.loads(written, strict=False)))
+            blocks.append(list(_nodes(json.loads(written, strict=False))))
         except (ValueError, RecursionError):
             continue  # a page that writes broken JSON says nothing by it
-        for node in nodes:
-            value = node.get("license")
-            types = node.get("@type")
-            types = types if isinstance(types, list) else [types]
-            if not any(isinstance(one, str) and _OF_A_PAGE.search(one) for one in types):
-                continue
-            if isinstance(value, dict):
-                value = value.get("@id") or value.get("url") or value.get("name")
-            if isinstance(value, str) and _clean(value):
-                return _clean(value)
+    return blocks
+
+
+def _is_of(node: dict[str, Any], kind: re.Pattern[str]) -> bool:
+    """Whether a type of an object is of a kind."""
+    types = node.get("@type")
+    types = types if isinstance(types, list) else [types]
+    return any(isinstance(one, str) and kind.search(one) for one in types)
+
+
+def _license_of_json(blocks: list[list[dict[str, Any]]]) -> str | None:
+    """`license` of the page or its article in JSON-LD, not that of a picture on it."""
+    for node in chain.from_iterable(blocks):
+        if not _is_of(node, _OF_A_PAGE):
+            continue
+        value = node.get("license")
+        if isinstance(value, dict):
+            value = value.get("@id") or value.get("url") or value.get("name")
+        if isinstance(value, str) and _clean(value):
+            return _clean(value)
     return None
+
+
+def _date_of_json(blocks: list[list[dict[str, Any]]]) -> str | None:
+    """`datePublished` of the page or its article in JSON-LD."""
+    for node in chain.from_iterable(blocks):
+        value = node.get("datePublished")
+        if isinstance(value, str) and _clean(value) and _is_page(node):
+            return _clean(value)
+    return None
+
+
+def _author_of_json(blocks: list[list[dict[str, Any]]]) -> str | None:
+    """Names of the authors of the page or its article in JSON-LD, with semicolons between."""
+    for nodes in blocks:
+        named = {
+            one["@id"]: one for one in nodes if isinstance(one.get("@id"), str) and one.get("name")
+        }
+        for node in nodes:
+            if _is_page(node):
+                names = dict.fromkeys(_names(node.get("author"), named))
+                if names:
+                    return _clean("; ".join(names))
+    return None
+
+
+def _is_page(node: dict[str, Any]) -> bool:
+    return _is_of(node, _OF_A_PAGE) and not _is_of(node, _OF_A_SITE)
+
+
+def _names(value: Any, named: dict[str, dict[str, Any]]) -> Iterator[str]:  # noqa: ANN401 - any JSON
+    """The names that an author has: a name, an object, one that stands elsewhere, or several."""
+    for author in value if isinstance(value, list) else [value]:
+        stated = author
+        if isinstance(author, dict):
+            stated = author.get("name")
+            if stated is None and isinstance(author.get("@id"), str):
+                stated = named.get(author["@id"], {}).get("name")
+        for name in stated if isinstance(stated, list) else [stated]:
+            written = _name(html.unescape(name)) if isinstance(name, str) else None
+            if written is not None:
+                yield written
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON

@@ -13,8 +13,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from pipelines.extract.files import read_file
-from pipelines.extract.inputs import InputRange, ReadSettings
+from pipelines.extract.files import empty_file, read_file
+from pipelines.extract.inputs import InputRange, ReadSettings, input_size
 from pipelines.extract.media import (
     IMAGE_TYPES,
     OFFICE_TYPES,
@@ -33,10 +33,19 @@ from pipelines.extract.warc_header import is_record_start
 
 __all__ = ["InputRange", "ReadSettings", "detect_format", "read_records", "split_points"]
 
+
+def _read_lines(input_range: InputRange, settings: ReadSettings) -> Iterator[Record]:
+    """The records of JSON Lines, or that there are no bytes."""
+    if input_range.start == 0 and not input_size(input_range.url, settings):
+        yield empty_file(input_range.file)
+        return
+    yield from read_jsonl(input_range, settings)
+
+
 _READERS: Final[dict[str, Callable[[InputRange, ReadSettings], Iterator[Record]]]] = {
     "warc": read_warc,
     "wet": read_warc,
-    "jsonl": read_jsonl,
+    "jsonl": _read_lines,
     "parquet": read_parquet,
     "html": read_file,
     "text": read_file,

@@ -7,20 +7,26 @@ So one large scan uses all children, a page that hangs costs a page, the time th
 can be short, and pages of HTML between two PDFs wait for a place in the queue and never for a whole
 scan.
 
+What a reader raises on one record costs that record: it is a reject `extract_error`, of a page one
+of that page. Only a lack of memory goes on to `Children`, and what no record can cure, a setting or
+a package that is not installed, ends the job; those are tried before any record is.
+
 A budget for OCR needs the scores of all pages of a part before the first is looked at: the first
 step is then done twice, for it is a hundred times as fast as what the budget saves.
 """
 
 import functools
+import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import ExtractConfig
+from pipelines.extract.engines import check_engine
 from pipelines.extract.extracted import Extracted, to_batch
 from pipelines.extract.markup import extract_records
 from pipelines.extract.media import PAGED_TYPES
@@ -37,13 +43,21 @@ from pipelines.extract.pdf.schema import (
     read_pages,
     read_pdfs,
 )
+from pipelines.extract.pdf.versions import engine_version
 from pipelines.workspace.children import Children
 
 # What honest work can take on a slow, busy machine; a call that exceeds it hangs. Here a text layer
 # takes 2-70 ms a page and OCR 2-45 s (a newspaper of 750 lines).
 _TEXT_PAGE_S: Final = 0.1
 _SCAN_S: Final = 240.0
+# A page with a text of its own takes more; pages that share theirs have the base of the limits.
+_LEAST_PAGE_BYTES: Final = 512
+_PAGE_OBJECT: Final = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
+_PACKED_OBJECTS: Final = b"/ObjStm"
 _PAGED: Final = pa.array(PAGED_TYPES)
+_MAX_MESSAGE: Final = 500
+
+_Row = TypeVar("_Row")
 
 
 @dataclass(slots=True)
@@ -112,8 +126,23 @@ def _first_step(
         functools.partial(read_chunk, settings=settings),
         chunks,
         _failed_chunk,
-        extra_s=lambda chunk: _TEXT_PAGE_S * settings.pdf.max_pages * is_paged(chunk),
+        extra_s=lambda chunk: _TEXT_PAGE_S * min(settings.pdf.max_pages, most_pages(chunk)),
     )
+
+
+def most_pages(chunk: pa.RecordBatch) -> int:
+    """How many pages a paged file can have, without opening it; 0 of other records.
+
+    Objects of pages are counted where they can be seen, else (in packed streams of objects, and in
+    pictures) bytes tell.
+    """
+    if not is_paged(chunk):
+        return 0
+    payload: bytes = chunk.column("payload")[0].as_py()
+    num_objects = sum(1 for _ in _PAGE_OBJECT.finditer(payload))
+    if num_objects and _PACKED_OBJECTS not in payload:
+        return num_objects
+    return max(num_objects, len(payload) // _LEAST_PAGE_BYTES)
 
 
 def lowest_rank_of(
@@ -172,12 +201,51 @@ def _are_paged(records: pa.RecordBatch) -> pa.BooleanArray:
 def read_chunk(records: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBatch:
     """The first step, in a child: EXTRACTED rows, or the PDF_PAGES row of a paged file."""
     if not is_paged(records):
-        return extract_records(records, settings=settings)
+        return _extracted(records, settings)
     from pipelines.extract.pdf.document import read_layered_pages
 
+    engine_version(settings.pdf.engine)
     columns = (records.column(name).to_pylist() for name in ("payload", "media_type"))
-    rows = zip(*columns, strict=True)
-    return pdf_batch([read_layered_pages(payload, settings.pdf, kind) for payload, kind in rows])
+    found = [
+        _or_reject(
+            functools.partial(read_layered_pages, payload, settings.pdf, kind),
+            functools.partial(_lost_file, kind),
+        )
+        for payload, kind in zip(*columns, strict=True)
+    ]
+    return pdf_batch(found)
+
+
+def _extracted(records: pa.RecordBatch, settings: ExtractConfig) -> pa.RecordBatch:
+    """EXTRACTED rows; where a reader raises, one record after the other."""
+    check_engine(settings.html_engine)
+    try:
+        return extract_records(records, settings=settings)
+    except (MemoryError, ImportError):
+        raise
+    except Exception:
+        rows = [
+            _or_reject(
+                functools.partial(extract_records, records.slice(row, 1), settings=settings),
+                _lost_record,
+            )
+            for row in range(records.num_rows)
+        ]
+        return _one_batch(rows)
+
+
+def _or_reject(read: Callable[[], _Row], reject: Callable[[str, str], _Row]) -> _Row:
+    """What `read` gives, or the reject of what it raised.
+
+    Raises:
+        MemoryError, ImportError: They are no fault of the record.
+    """
+    try:
+        return read()
+    except (MemoryError, ImportError):
+        raise
+    except Exception as error:
+        return reject("extract_error", f"{type(error).__name__}: {error}"[:_MAX_MESSAGE])
 
 
 def read_scans(tasks: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBatch:
@@ -185,19 +253,25 @@ def read_scans(tasks: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBa
     if not tasks.num_rows:
         return pages_batch([])
     from pipelines.extract.pdf.document import read_scan
+    from pipelines.extract.pdf.ocr import ocr_engine
 
-    return pages_batch(
-        [
-            read_scan(
+    if settings.pdf.ocr != "none":
+        ocr_engine(settings.pdf.ocr)
+    found = [
+        _or_reject(
+            functools.partial(
+                read_scan,
                 row["payload"],
                 row["page"],
                 settings.pdf,
                 row["media_type"],
                 may_ocr=row["may_ocr"],
-            )
-            for row in tasks.to_pylist()
-        ]
-    )
+            ),
+            functools.partial(_lost_page, row["page"]),
+        )
+        for row in tasks.to_pylist()
+    ]
+    return pages_batch(found)
 
 
 def _tasks(chunk: _Chunk, result: pa.RecordBatch, lowest_rank: int) -> Iterator[pa.RecordBatch]:
@@ -236,15 +310,25 @@ def _finished(chunk: _Chunk, settings: ExtractConfig) -> pa.RecordBatch:
 def _failed_chunk(record: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
     """The row of a record that killed its children; of a paged file no page is known."""
     if is_paged(record):
-        media_type = record.column("media_type")[0].as_py()
-        return pdf_batch([PdfPages(reason=reason, message=message, media_type=media_type, meta={})])
-    return to_batch([Extracted(extractor=None, reason=reason, message=message)])
+        return pdf_batch([_lost_file(record.column("media_type")[0].as_py(), reason, message)])
+    return _lost_record(reason, message)
 
 
 def _failed_scan(task: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
     """The row of a page that killed its children."""
-    number = task.column("page")[0].as_py()
-    return pages_batch([Page(page=number, outcome=REJECTED, reason=reason, message=message)])
+    return pages_batch([_lost_page(task.column("page")[0].as_py(), reason, message)])
+
+
+def _lost_record(reason: str, message: str) -> pa.RecordBatch:
+    return to_batch([Extracted(extractor=None, reason=reason, message=message)])
+
+
+def _lost_file(media_type: str, reason: str, message: str) -> PdfPages:
+    return PdfPages(reason=reason, message=message, media_type=media_type, meta={})
+
+
+def _lost_page(number: int, reason: str, message: str) -> Page:
+    return Page(page=number, outcome=REJECTED, reason=reason, message=message)
 
 
 def regroup(

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import IO, Final
 
 from pipelines.extract.captures import record_of_capture
+from pipelines.extract.files import empty_file
 from pipelines.extract.frames import Damage, FrameStream
 from pipelines.extract.inputs import InputRange, ReadSettings, open_input
 from pipelines.extract.packing import Codec, codec_of
@@ -48,11 +49,17 @@ _SCAN_OVERLAP: Final = 16 << 10  # longer than any ARC line
 def read_warc(input_range: InputRange, settings: ReadSettings) -> Iterator[Record]:
     """Yields one record for every WARC or ARC record that begins in the range.
 
+    A file without bytes gives one reject `empty_file`.
+
     Raises:
         OSError: The file cannot be opened or read.
     """
     with open_input(input_range.url, settings) as file:
-        codec = codec_of(file.read(8))
+        head = file.read(8)
+        if not head and not input_range.start:
+            yield empty_file(input_range.file)
+            return
+        codec = codec_of(head)
         start, end = range_frames(file, codec, input_range.start, input_range.end)
         if start is None:
             return

@@ -1,4 +1,9 @@
-"""What a workspace still holds of what was taken down, so that a person can remove it."""
+"""What a workspace still holds of what was taken down, so that a person can remove it.
+
+Archives are those that a crawl of this workspace wrote; each record that one keeps has a row in
+`fetches/`, so no archive is read. Archives that a source brought lie elsewhere and are not looked
+into.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +26,9 @@ class Holdings:
     """`source (extract@fp)` -> documents, where there are any."""
     shards: Mapping[str, "Drawn"]
     """Folder of shards -> what of them it holds."""
+    archives: Mapping[str, int]
+    """WARC file of a crawl -> records in it under an address that was taken down, be it the one
+    that was asked for or the one behind its redirects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ def find_holdings(workspace: Workspace, takedowns: Takedowns) -> Holdings:
         takedowns: What was taken down.
     """
     if not len(takedowns.keys):
-        return Holdings({}, {})
+        return Holdings({}, {}, {})
     documents: dict[str, int] = {}
     found: list[pa.Array] = []
     ledger = workspace.ledger
@@ -56,7 +64,24 @@ def find_holdings(workspace: Workspace, takedowns: Takedowns) -> Holdings:
                 documents[label] = documents.get(label, 0) + marked.true_count
                 found.append(table.column("id").combine_chunks().filter(marked))
     ids = pc.unique(pa.concat_arrays([pa.array([], ID), *found]))
-    return Holdings(documents, _in_shards(workspace, generations, ids) if len(ids) else {})
+    shards = _in_shards(workspace, generations, ids) if len(ids) else {}
+    return Holdings(documents, shards, _in_archives(workspace, generations, takedowns))
+
+
+def _in_archives(
+    workspace: Workspace, generations: list[str], takedowns: Takedowns
+) -> dict[str, int]:
+    held: dict[str, int] = {}
+    for name in (name for name in generations if name.startswith("crawl@")):
+        for entry in workspace.ledger.entries(name):
+            columns = ["url", "final_url", "offset"]
+            fetches = read_table(workspace.storage, entry.file("fetches"), columns)
+            kept = fetches.filter(pc.is_valid(fetches.column("offset")))
+            asked = takedowns.cover(kept.column("url"))
+            number = pc.or_(asked, takedowns.cover(kept.column("final_url"))).true_count
+            if number:
+                held[entry.file("warc").path] = number
+    return held
 
 
 def _in_shards(workspace: Workspace, generations: list[str], ids: pa.Array) -> dict[str, Drawn]:

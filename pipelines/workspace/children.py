@@ -106,13 +106,20 @@ class Children:
         """Gives a record that stands alone further tries, each in a fresh child.
 
         A child can also die for no fault of the record: the system was short of memory, or somebody
-        killed it. A record is given up only when it kills every child that takes it.
+        killed it. A record is given up only when it kills every child that takes it, or when it ran
+        out of time alone: limits are many times what honest work takes, and each further try would
+        hold up everything behind it for as long again.
         """
+        if isinstance(error, FutureTimeout):
+            return call.on_failure(record, *self._explain(call, record, error))
         for _ in range(_TRIES - 1):
             try:
                 return _from_ipc(self._submit(call, record).result())
-            except (ProcessExpired, FutureTimeout, MemoryError) as again:
+            except (ProcessExpired, MemoryError) as again:
                 error = again
+            except FutureTimeout as again:
+                error = again
+                break
         return call.on_failure(record, *self._explain(call, record, error))
 
     def _submit(self, call: "_Call", batch: pa.RecordBatch) -> Future[bytes]:

@@ -114,7 +114,9 @@ def test_what_is_no_policy_is_none(body: bytes) -> None:
         parse_tdmrep(body)
 
 
-def test_a_location_that_is_no_text_breaks_the_policy(server: HostileServer, tmp_path: Path) -> None:
+def test_a_location_that_is_no_text_breaks_the_policy(
+    server: HostileServer, tmp_path: Path
+) -> None:
     body = rb'[{"location": "/\ud800", "tdm-reservation": 1}]'
     with pytest.raises(BrokenPolicy, match="no text"):
         parse_tdmrep(body)

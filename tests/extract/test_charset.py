@@ -1,3 +1,8 @@
+import gzip
+import json
+import os
+from pathlib import Path
+
 import pytest
 
 from pipelines.extract.charset import codec_of_label, decode, decode_bytes, meta_charset
@@ -88,6 +93,47 @@ def test_utf8_cut_within_a_character_stays_utf8() -> None:
     assert (decoded.text, decoded.charset) == (RUSSIAN[:-2] + "\ufffd", "utf-8")
 
 
+FRENCH = "Le café était fermé, et l'hôtel d'à côté aussi: où dîner après le théâtre ?"
+DUTCH = "De coördinator van de commissie zei dat het één keer té veel was, alsof het niets was."
+SWEDISH = "Kyrkoherden åkte över fjällen till häradsrätten för att få höra på målet."
+SPANISH = "¿Qué pasó mañana? El niño pequeño soñó con un avión y una montaña."
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("<p>The café is closed</p>".encode() + b"\x93", "<p>The café is closed</p>\ufffd"),
+        ("<p>é</p>".encode() + b"\xe9<p>", "<p>é</p>\ufffd<p>"),
+        ("<p>price\u00a0: 3</p>".encode() + b"\x80", "<p>price\u00a0: 3</p>\ufffd"),
+        (
+            "é\ufffd and \ufffd of another hand".encode() + b"\xff",
+            "é\ufffd and \ufffd of another hand\ufffd",
+        ),
+    ],
+)
+def test_declared_utf8_with_one_broken_byte_stays_utf8(data: bytes, text: str) -> None:
+    assert decode(data, http="utf-8").text == text
+    meta = b"<meta charset=utf-8>"
+    assert decode(meta + data).text == meta.decode() + text
+
+
+@pytest.mark.parametrize("text", [FRENCH, DUTCH, SWEDISH, SPANISH, GERMAN])
+@pytest.mark.parametrize("declared", [None, "utf-8"])
+def test_western_page_is_windows_1252(text: str, declared: str | None) -> None:
+    decoded = decode(page(text).encode("cp1252"), http=declared)
+    assert (decoded.text, decoded.charset) == (page(text), "windows-1252")
+
+
+@pytest.mark.parametrize("declared", [None, "utf-8", "iso-8859-1"])
+def test_cut_within_the_last_character_is_no_damage(declared: str | None) -> None:
+    whole = "plain text, one é, and 水"
+    for length in (1, 2):
+        data = whole.encode()[:-length]
+        decoded = decode(data, http=declared, is_html=False)
+        assert (decoded.text, decoded.charset) == (whole[:-1] + "\ufffd", "utf-8")
+    assert decode("le café".encode("latin-1"), http=declared, is_html=False).text == "le café"
+
+
 def test_gbk_text_that_is_utf8_by_chance_stays_what_it_is_declared_as() -> None:
     data = "联通".encode("gbk").replace(b"\xc1\xaa", b"\xc2\xaa")  # both readings are valid
     assert data.decode("utf-8")
@@ -156,3 +202,59 @@ def test_what_is_no_charset_of_pages_changes_nothing(label: str, text: str) -> N
         assert decode(data, http=label) == decode(data)
         meta = f"<meta charset={label}>".encode() + data
         assert decode(meta).text == meta.decode(decode(data).charset)
+
+
+_WESTERN = (
+    "cat_Latn dan_Latn deu_Latn eng_Latn eus_Latn fin_Latn fra_Latn glg_Latn ita_Latn nld_Latn "
+    "nob_Latn nno_Latn por_Latn spa_Latn swe_Latn"
+).split()
+_WRITTEN_IN = {
+    "cp1250": ["pol_Latn", "ces_Latn", "slv_Latn", "hun_Latn"],
+    "iso8859-2": ["pol_Latn", "ces_Latn", "hun_Latn"],
+    "cp1251": ["rus_Cyrl", "bul_Cyrl", "ukr_Cyrl", "bel_Cyrl"],
+    "koi8-r": ["rus_Cyrl"],
+    "cp1253": ["ell_Grek"],
+    "cp1254": ["tur_Latn"],
+    "cp1255": ["heb_Hebr"],
+    "cp1256": ["arb_Arab", "pes_Arab"],
+    "cp874": ["tha_Thai"],
+    "euc_jp": ["jpn_Jpan"],
+    "cp932": ["jpn_Jpan"],
+    "cp949": ["kor_Hang"],
+    "big5": ["zho_Hant", "yue_Hant"],
+    "gb18030": ["zho_Hans"],
+    "cp1252": _WESTERN,
+}
+
+
+def _sentences() -> dict[str, list[str]]:
+    """Language -> its sentences, of two sets of translations."""
+    folder = Path(os.environ.get("TOKENMILL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    paths = [folder / "langid" / f"{name}.jsonl.gz" for name in ("ntrex128", "sib200_floresdev")]
+    if not all(path.exists() for path in paths):
+        pytest.skip("sentences of many languages are not part of the repository")
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        own: dict[str, list[str]] = {}
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for row in map(json.loads, file):
+                own.setdefault(row["lang"], []).append(row["text"])
+        for language, texts in own.items():
+            found.setdefault(language, []).extend(texts[:60])
+    return found
+
+
+def test_real_sentences_without_a_charset_are_read_in_theirs() -> None:
+    sentences = _sentences()
+    right: dict[str, list[bool]] = {}
+    for charset, languages in _WRITTEN_IN.items():
+        for language in languages:
+            texts = sentences[language]
+            for first in range(0, len(texts), 20):
+                data = page("</p><p>".join(texts[first : first + 20])).encode(charset, "ignore")
+                if not data.isascii():
+                    text = data.decode(charset)
+                    right.setdefault(charset, []).append(decode(data).text == text)
+    for charset in _WRITTEN_IN.keys() - {"cp1252"}:
+        assert all(right[charset]), charset
+    assert sum(right["cp1252"]) >= 0.95 * len(right["cp1252"]) > 60

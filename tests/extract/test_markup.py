@@ -219,6 +219,38 @@ def test_text_under_the_name_of_a_page_and_page_under_the_name_of_a_text() -> No
     assert "<p>" not in found["text"]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<?xml version='1.0'?>\n<rss version='2.0'><channel><title>News</title></channel></rss>",
+        b"\xef\xbb\xbf<feed xmlns='http://www.w3.org/2005/Atom'><title>News</title></feed>",
+        b"<?xml version='1.0'?><?xml-stylesheet href='s.xsl'?><!-- made --><urlset><url/></urlset>",
+        "<?xml version='1.0'?><sitemapindex></sitemapindex>".encode("utf-16"),
+        b"<rdf:RDF xmlns='http://purl.org/rss/1.0/'><item/></rdf:RDF>",
+    ],
+    ids=["rss", "atom", "sitemap", "index", "rdf"],
+)
+def test_feed_and_sitemap_are_no_pages(data: bytes) -> None:
+    (row,) = extract(asked(data), engine="fast")
+    assert (row["text"], row["reason"]) == (None, "not_a_page")
+    assert row["message"].startswith("the bytes are a feed or a sitemap (<")
+
+
+def test_page_that_quotes_a_feed_is_a_page() -> None:
+    (row,) = extract(asked(page(f"<p>{ENGLISH}</p><rss>").encode()), engine="fast")
+    assert row["text"].endswith(ENGLISH.strip())
+
+
+def test_text_with_a_lone_bracket_stays_a_text() -> None:
+    text = "if a < b and\n    b <= c:"
+    plain, wide, markup = extract(
+        asked(text.encode()), asked(text.encode("utf-16")), asked(b"x <i>y</i>"), engine="fast"
+    )
+    assert (plain["text"], plain["media_type"]) == (text, "text/plain")
+    assert (wide["text"], wide["media_type"]) == (text, "text/plain")
+    assert (markup["text"], markup["media_type"]) == ("x y", "text/html")
+
+
 def test_given_text_is_only_tidied() -> None:
     (row,) = extract(asked(text="a  \r\n\x00b\u00e9e\u0301\r\n\r\n"), engine="resiliparse")
     assert row["text"] == "a\nb\u00e9e\u0301"

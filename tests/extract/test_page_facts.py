@@ -85,6 +85,110 @@ def test_licence_fields_and_json_are_kept_apart() -> None:
     assert found.meta == {"license_meta": "CC BY 4.0", "license_jsonld": "https://l.example/"}
 
 
+def json_page(block: str) -> str:
+    return f'<head><script type="application/ld+json">{block}</script></head><body>x'
+
+
+@pytest.mark.parametrize(
+    ("block", "meta"),
+    [
+        (
+            '{"@type": "NewsArticle", "author": {"@type": "Person", "name": "Zo\u00eb &amp; Li"},'
+            ' "datePublished": "2024-05-01T08:00:00+02:00"}',
+            {"author": "Zoë & Li", "date": "2024-05-01T08:00:00+02:00"},
+        ),
+        ('{"@type": ["WebPage"], "author": "山田 太郎"}', {"author": "山田 太郎"}),
+        (
+            '[{"@type": "BlogPosting", "author": [{"name": "A"}, "B", {"name": ["C"]}, 4, "A"]}]',
+            {"author": "A; B; C"},
+        ),
+        (
+            '{"@graph": [{"@type": "WebSite", "author": "the firm", "datePublished": "1999"},'
+            ' {"@type": "Article", "author": {"@id": "#ana"}, "datePublished": "2020-01-02"},'
+            ' {"@type": "Person", "@id": "#ana", "name": "Ana"}]}',
+            {"author": "Ana", "date": "2020-01-02"},
+        ),
+        ('{"@type": "Comment", "author": "c", "datePublished": "2020"}', {}),
+        ('{"@type": "Article", "author": {"name": "https://example.org/ana"}}', {}),
+        ('{"@type": "Article", "author": {"url": "/ana"}, "datePublished": 2020}', {}),
+        ('{"@type": "Article", "author": "x"', {}),
+    ],
+)
+def test_author_and_date_are_read_from_json(block: str, meta: dict[str, str]) -> None:
+    assert facts(json_page(block)).meta == meta
+
+
+def test_fields_of_the_head_count_before_json_and_json_before_the_body() -> None:
+    block = '{"@type": "Article", "author": "Json", "datePublished": "2002"}'
+    body = "<a rel=author>Link</a><time pubdate datetime=2003>x</time>"
+    assert facts(json_page(block) + body).meta == {"author": "Json", "date": "2002"}
+    head = "<meta name=author content=Field><meta name=date content=2001>"
+    page = head + json_page(block) + body
+    assert facts(page).meta == {"author": "Field", "date": "2001"}
+
+
+@pytest.mark.parametrize(
+    ("body", "author"),
+    [
+        ("<p>by <a href=/zoe rel='nofollow author'>Zoë <b>Öz</b></a>", "Zoë Öz"),
+        ("<a rel=author href=/x><img src=x></a><a rel=author>Second</a>", "Second"),
+        ("<a rel=coauthor>x</a><a title='rel=author'>y</a><p>author</p>", None),
+        ("<link rel=author href=/humans.txt>", None),
+        ("<a rel=author href=/x>https://example.org/x</a>", None),
+        (f"<a rel=author>{'long ' * 30}</a>", None),
+        ("<span itemprop=author>Ana</span>", "Ana"),
+        ("<div><meta itemprop=author content='Ana'></div>", "Ana"),
+        (
+            "<div itemprop='creator author' itemscope itemtype='https://schema.org/Person'>"
+            "<img><a itemprop=url href=/a>more</a><b itemprop=name>Ana</b></div>",
+            "Ana",
+        ),
+        (
+            "<div itemprop=author itemscope itemtype='https://schema.org/Person'>"
+            "<meta itemprop=name content=Ana>all of Ana</div>",
+            "Ana",
+        ),
+        (
+            "<div itemscope itemtype='https://schema.org/Comment'><i itemprop=author>C</i></div>"
+            "<div itemscope itemtype='https://schema.org/BlogPosting'><i itemprop=author>D</i>",
+            "D",
+        ),
+        ("<a rel=author>Link</a><i itemprop=author>Item</i>", "Link"),
+    ],
+)
+def test_author_is_read_from_the_body(body: str, author: str | None) -> None:
+    assert facts(f"<body>{body}").meta.get("author") == author
+
+
+@pytest.mark.parametrize(
+    ("body", "date"),
+    [
+        ("<meta itemprop=datePublished content=2024-05-01>", "2024-05-01"),
+        ("<div><meta itemprop=datePublished content=2024-05-01></div>", "2024-05-01"),
+        ("<span itemprop=datePublished datetime=2024-05-01>May</span>", "2024-05-01"),
+        ("<span itemprop='dateCreated datePublished'>1. Mai <b>2024</b></span>", "1. Mai 2024"),
+        ("<time itemprop=datePublished>5 May 2024</time>", "5 May 2024"),
+        ("<span itemprop=datePublished>yesterday</span>", None),
+        ("<abbr itemprop=datePublished>10:52</abbr>", None),
+        ("<span itemprop=dateModified>2024</span>", None),
+        (
+            "<div itemscope itemtype='https://schema.org/Comment'>"
+            "<time itemprop=datePublished>2025</time></div><p itemprop=datePublished>2024</p>",
+            "2024",
+        ),
+    ],
+)
+def test_date_is_read_from_the_body(body: str, date: str | None) -> None:
+    assert facts(f"<body><p>x</p>{body}").meta.get("date") == date
+
+
+def test_author_that_is_an_address_is_none() -> None:
+    for url in ("https://www.facebook.com/ana", "//example.org/ana", "www.example.org", "/ana"):
+        page = f"<meta property=article:author content='{url}'><meta name=dc.creator content=Ana>"
+        assert facts(page).meta == {"author": "Ana"}
+        assert facts(f"<meta name=author content='{url}'>").meta == {}
+
+
 def test_page_of_many_statements_keeps_all() -> None:
     metas = "<meta name=author content=''>" * 1000
     found = facts(f"<head>{metas}<meta name=dc.creator content=last></head>")

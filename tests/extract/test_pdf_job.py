@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pypdfium2
 import pytest
 from pdf_files import PARAGRAPH, column, joined, pdf_of, picture, scan_of
 from PIL import Image
@@ -16,14 +18,18 @@ from warcio.warcwriter import WARCWriter  # type: ignore[import-untyped]
 
 from pipelines.config import ExtractConfig, PdfConfig, ProvenanceConfig, SourceConfig
 from pipelines.extract.job import ExtractJob
+from pipelines.extract.media import PDF_TYPE
+from pipelines.extract.pdf.schema import SCAN_TASK, read_pages, read_pdfs
 from pipelines.extract.recount import recount_faults
 from pipelines.extract.sources import list_source
+from pipelines.extract.stream import most_pages, read_chunk, read_scans
 from pipelines.workspace.audit import audit, equation_of, equations_of
 from pipelines.workspace.children import Children, Limits
 from pipelines.workspace.inventory import Inventory
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.ledger import Entry
-from pipelines.workspace.parts import read_table
+from pipelines.workspace.parts import batch_of, read_table
+from pipelines.workspace.schema import RECORD
 from pipelines.workspace.workspace import Workspace
 
 NO_OCR = ExtractConfig(html_engine="resiliparse", pdf=PdfConfig(ocr="none", max_pages=3))
@@ -218,3 +224,74 @@ def test_importing_the_job_loads_no_engine() -> None:
     heavy = ["onnxruntime", "rapidocr", "cv2", "pymupdf", "pdf_inspector", "pypdfium2"]
     code = f"import sys, pipelines.extract.job; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def records_of(*payloads: tuple[bytes | None, str]) -> pa.RecordBatch:
+    rows = [
+        {
+            "file": f"{number}",
+            "offset": 0,
+            "length": len(payload or b""),
+            "outcome": "asked",
+            "media_type": media_type,
+            "payload": payload,
+            "ordinal": 0,
+        }
+        for number, (payload, media_type) in enumerate(payloads)
+    ]
+    return batch_of(rows, RECORD)
+
+
+def test_what_a_library_raises_costs_its_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(_: object) -> int:
+        raise RuntimeError("no such table")
+
+    monkeypatch.setattr(pypdfium2.PdfDocument, "__len__", raising)
+    (found,) = read_pdfs(read_chunk(records_of((pdf_of(LONG), PDF_TYPE)), settings=NO_OCR))
+    told = ("extract_error", "RuntimeError: no such table")
+    assert (found.reason, found.message, found.pages) == (*told, ())
+    task = {"payload": SCAN, "media_type": PDF_TYPE, "page": 1, "may_ocr": True}
+    batch = pa.RecordBatch.from_pylist([task], schema=SCAN_TASK)
+    (page,) = read_pages(read_scans(batch, settings=NO_OCR))
+    assert (page.page, page.outcome, page.reason, page.message) == (1, "rejected", *told)
+
+
+def test_record_that_a_reader_cannot_take_costs_itself_alone() -> None:
+    page = FILES["a.html"], "text/html"
+    records = records_of(page, (None, "text/html"), page)
+    reasons = read_chunk(records, settings=NO_OCR).column("reason").to_pylist()
+    assert reasons == [None, "extract_error", None]
+
+
+def test_settings_that_no_record_can_cure_end_the_work() -> None:
+    wrong = ExtractConfig(html_engine="resiliparse", pdf=PdfConfig(ocr="no_such_module:Engine"))
+    task = {"payload": SCAN, "media_type": PDF_TYPE, "page": 1, "may_ocr": True}
+    with pytest.raises(ValueError, match="cannot be imported here"):
+        read_scans(pa.RecordBatch.from_pylist([task], schema=SCAN_TASK), settings=wrong)
+
+
+@pytest.mark.parametrize(
+    ("payload", "media_type", "expected"),
+    [
+        (pdf_of(LONG, LONG, LONG), PDF_TYPE, 3),
+        (pdf_of(LONG, LONG, LONG, use_objstms=1), PDF_TYPE, "bytes"),
+        (b"%PDF-1.7" + bytes(10_240), PDF_TYPE, 20),
+        (bytes(51_200), "image/tiff", 100),
+        (bytes(51_200), "text/html", 0),
+    ],
+)
+def test_time_of_a_file_goes_by_the_pages_that_it_can_have(
+    payload: bytes, media_type: str, expected: int | str
+) -> None:
+    num_pages = len(payload) // 512 if expected == "bytes" else expected
+    assert most_pages(records_of((payload, media_type))) == num_pages
+
+
+def test_empty_files_of_every_format_are_rejects(tmp_path: Path, children: Children) -> None:
+    names = ["a.jsonl", "b.warc", "c.warc.gz", "d.wet", "e.html", "f.jsonl"]
+    files = dict.fromkeys(names, b"") | {"f.jsonl": b'{"text": "One line of text."}\n'}
+    workspace, entry = run(tmp_path, files, children)
+    assert (entry.counts["records"], entry.counts["documents"]) == (6, 1)
+    rejects = [(r["locator"]["file"], r["reason"]) for r in rows(workspace, entry, "rejects")]
+    assert rejects == [(name, "empty_file") for name in names[:5]]
+    assert audit(workspace, deep_checks={"extract": recount_faults}).faults == []

@@ -12,7 +12,7 @@ import zstandard
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import WARCWriter  # type: ignore[import-untyped]
 
-from pipelines.extract.records import InputRange, ReadSettings, read_records
+from pipelines.extract.records import InputRange, ReadSettings, detect_format, read_records
 from pipelines.workspace.schema import RECORD, payload_digest
 
 PAGES = {
@@ -350,8 +350,16 @@ def test_absent_file_is_one_reject(tmp_path: Path) -> None:
     assert (row["outcome"], row["reason"]) == ("rejected", "unreadable_file")
 
 
-def test_empty_file_has_no_records(tmp_path: Path) -> None:
-    assert read(tmp_path, b"") == []
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.wet", "a.jsonl"])
+def test_empty_file_is_one_reject(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    format = detect_format(name, b"")
+    assert format is not None
+    asked = InputRange(url=str(tmp_path / name), file=name, format=format)
+    (batch,) = read_records(asked, ReadSettings())
+    (row,) = batch.to_pylist()
+    assert (row["file"], row["outcome"], row["reason"]) == (name, "rejected", "empty_file")
+    assert (row["offset"], row["length"], row["ordinal"]) == (0, 0, 0)
 
 
 def test_batches_hold_at_most_256_rows(tmp_path: Path) -> None:

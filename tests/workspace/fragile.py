@@ -20,6 +20,11 @@ def upper(batch: pa.RecordBatch) -> pa.RecordBatch:
         if text == "hang":
             while True:
                 time.sleep(60)
+        if text.startswith("hang "):  # and notes how often
+            with Path(text.removeprefix("hang ")).open("a") as note:
+                note.write("x")
+            while True:
+                time.sleep(60)
         if text == "eat":
             bytearray(64 << 30)
         if text.startswith("once "):  # kills the first child that takes it, as an operator might

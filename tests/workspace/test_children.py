@@ -48,6 +48,12 @@ def test_map_child_killed_once_costs_no_record(children: Children, tmp_path: Pat
     assert said(children, [text]) == [[text.upper()]]
 
 
+def test_map_record_that_hangs_alone_is_not_tried_again(children: Children, tmp_path: Path) -> None:
+    text = f"hang {tmp_path / 'tries'}"
+    assert said(children, [text]) == [[f"{text}: timed_out"]]
+    assert (tmp_path / "tries").read_text() == "x"
+
+
 def test_map_bug_in_the_function_ends_the_job(children: Children) -> None:
     with pytest.raises(KeyError, match="a bug of ours"):
         said(children, ["a", "bug"])

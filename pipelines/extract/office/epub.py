@@ -1,8 +1,9 @@
 """EPUB: the pages of a book in the order of its spine.
 
 container.xml names the package document, whose manifest lists files and whose spine their order
-(EPUB 3.3, 5.6). Navigation is left out. A book whose chapters are encrypted (DRM) is refused;
-obfuscated fonts are no text and do not matter.
+(EPUB 3.3, 5.6). Navigation is left out. Chapters that the spine names and the package lacks are
+counted in `missing_chapters`; a book that lacks all of them is refused. So is one whose chapters
+are encrypted (DRM); obfuscated fonts are no text and do not matter.
 """
 
 from typing import Final
@@ -35,8 +36,15 @@ def read_epub(package: Package) -> tuple[str, dict[str, str]]:
     root = package.xml(name)
     pages = [resolved(name, href) for href in _spine(root)]
     _check_readable(package, pages)
-    texts = [render_page(decode(package.read(page)).text.encode("utf-8")) for page in pages]
-    return "\n\n".join(text.strip() for text in texts if text.strip()), facts_of(root)
+    there = [page for page in pages if package.has(page)]
+    if pages and not there:
+        message = f"none of its {len(pages)} chapters is in the package"
+        raise OfficeRefused("broken_document", message)
+    texts = [render_page(decode(package.read(page)).text.encode("utf-8")) for page in there]
+    facts = facts_of(root)
+    if len(there) < len(pages):
+        facts["missing_chapters"] = str(len(pages) - len(there))
+    return "\n\n".join(text.strip() for text in texts if text.strip()), facts
 
 
 def _package_document(package: Package) -> str:

@@ -39,6 +39,13 @@ def read_office(
         return _rejected(extractor, refused.reason, str(refused), media_type)
     except RecursionError:
         return _rejected(extractor, "broken_document", "elements nest without end", media_type)
+    except (MemoryError, ImportError):
+        raise  # the limit of this process, or a package that is not installed
+    except Exception as error:
+        # mammoth, python-pptx and the XML parsers beneath them raise classes of many kinds on
+        # documents that break their rules; one document is lost, with its reason.
+        message = f"{type(error).__name__}: {error}"
+        return _rejected(extractor, "broken_document", message, media_type)
     language = facts.pop("language", None)
     if not text.strip():
         return _rejected(extractor, "no_text", NO_TEXT, found)

@@ -6,7 +6,8 @@ blocks of the page by runs of letters, which no engine changes: a block is kept 
 runs of ten letters or digits stand in the text. White space, marks and case are not compared, and
 characters are those of any script. Blocks that are too short to be told apart (cells, numbers, a
 heading of one word), code, tables and formulas follow their neighbours where our own selection
-keeps them too.
+keeps them too; before the first and behind the last of those nothing speaks against them. So does
+the title: an `<h1>` before all that is kept, which those engines take for a fact of the page.
 """
 
 from collections.abc import Sequence
@@ -19,10 +20,11 @@ from pipelines.extract.pages.dom import TEXT, Dom
 from pipelines.extract.pages.entities import decoded
 from pipelines.extract.pages.rendering_visible import visible_nodes
 from pipelines.extract.pages.selection_measures import BLOCKS
-from pipelines.extract.pages.tags import tag_set
+from pipelines.extract.pages.tags import TAG, tag_set
 
 _RUN: Final = 10  # letters and digits
 _MIN_SHARE: Final = 0.7
+_H1: Final = TAG["h1"]
 _WHOLE: Final = tag_set("pre table math")
 
 
@@ -42,6 +44,12 @@ def nodes_of_text(dom: Dom, text: str, selected: NDArray[np.bool_]) -> NDArray[n
     blocks = _blocks(dom)
     verdicts = [_verdict(_letters(_text(dom, nodes)), runs, is_whole) for is_whole, nodes in blocks]
     keep = np.zeros(len(dom), np.bool_)
+    if not any(verdicts):
+        return keep
+    for i in range(verdicts.index(True)):
+        nodes = blocks[i][1]
+        if _is_title(dom, nodes[0]):
+            verdicts[i] = bool(selected[nodes].all())
     before = _nearest(verdicts)
     behind = _nearest(verdicts[::-1])[::-1]
     for i, (_, nodes) in enumerate(blocks):
@@ -70,12 +78,18 @@ def _verdict(letters: str, runs: set[str], is_whole: bool) -> bool | None:
 
 
 def _nearest(verdicts: Sequence[bool | None]) -> list[bool]:
-    """The last certain verdict before each block, False before the first."""
-    last, found = False, []
+    """The last certain verdict before each block, True before the first."""
+    last, found = True, []
     for verdict in verdicts:
         found.append(last)
         last = last if verdict is None else verdict
     return found
+
+
+def _is_title(dom: Dom, node: int) -> bool:
+    while node > 0 and dom.tag[node] != _H1:
+        node = int(dom.parent[node])
+    return node > 0
 
 
 def _blocks(dom: Dom) -> list[tuple[bool, list[int]]]:

@@ -40,6 +40,13 @@ _DELIMITERS: Final = (
     ("[latex]", "[/latex]"),
 )
 _TEX_SIGNS: Final = re.compile(r"[\\^_{}$=]")
+# Blanks and plus signs that its editor writes as references, and what sets resolution, colours,
+# font and size (editor.codecogs.com, "Advanced URL options").
+_CODECOGS_SIGNS: Final = {"&space;": " ", "&plus;": "+", "&hash;": "#"}
+_CODECOGS_LOOKS: Final = re.compile(
+    r"\\(?:dpi\s*\{[^{}]*\}|(?:bg|fn)(?:_[a-z]+|\{[^{}]*\})"
+    r"|(?:inline|tiny|small|normalsize|large|Large|LARGE|huge)(?![a-zA-Z]))\s*"
+)
 _MATH: Final = TAG["math"]
 _ANNOTATION: Final = TAG["annotation"]
 _SCRIPT: Final = TAG["script"]
@@ -133,17 +140,28 @@ def _from_json(text: str) -> str:
 
 def _picture(dom: Dom, node: int) -> str:
     for element in _elements(dom, node, _IMG):
+        source = attribute(dom, element, "src") or ""
+        if "codecogs" in source:
+            return _codecogs(attribute(dom, element, "title") or "", source)
         text = (attribute(dom, element, "alt") or "").strip()
         if text and (_TEX_SIGNS.search(text) or len(text) <= 3):
             return text
-        source = attribute(dom, element, "src") or ""
         query = _QUERY.search(source)
         if query is not None:
-            encoded = query[1] or query[2] or ""
-            return (unquote if "codecogs" in source else unquote_plus)(encoded)
+            return unquote_plus(query[1] or query[2] or "")
         if text and "mwe-math" in (attribute(dom, element, "class") or ""):
             return text
     return ""
+
+
+def _codecogs(title: str, source: str) -> str:
+    """The formula of a picture of CodeCogs: its title, else all of its query but looks."""
+    if _TEX_SIGNS.search(title):
+        return title
+    latex = unquote(source.partition("?")[2])
+    for name, sign in _CODECOGS_SIGNS.items():
+        latex = latex.replace(name, sign)
+    return _CODECOGS_LOOKS.sub("", latex)
 
 
 def _mathml(dom: Dom, node: int) -> str:

@@ -10,8 +10,8 @@ an indented line, it is a line.
 from typing import Final
 
 from annotators.text.kernels import lean_kernel
-from pipelines.extract.pages.rendering_constants import NO, ONE, TWO, YES, name_bytes
-from pipelines.extract.pages.rendering_page import Page, number_attribute
+from pipelines.extract.pages.rendering_constants import NO, ONE, YES, name_bytes
+from pipelines.extract.pages.rendering_page import Page, is_blank_text, number_attribute
 from pipelines.extract.pages.rendering_stack import (
     BASE,
     COUNT,
@@ -20,6 +20,7 @@ from pipelines.extract.pages.rendering_stack import (
     DL_KIND,
     DT_KIND,
     ITEM_KIND,
+    KIND_OF,
     LIST_KIND,
     PREFIX_BEFORE,
     Walk,
@@ -35,11 +36,12 @@ from pipelines.extract.pages.rendering_text import (
     TIGHT_AT,
     TIGHT_GAP,
     Sheet,
+    lengthen_prefix,
     pop_prefix,
     push_prefix,
     widen,
 )
-from pipelines.extract.pages.tags import TAG
+from pipelines.extract.pages.tags import TAG, TEXT
 
 _OL: Final = TAG["ol"]
 _DT_TAG: Final = TAG["dt"]
@@ -78,7 +80,7 @@ def _push_number(sheet: Sheet, number: int) -> None:
     while rest > 0:
         digits, rest = digits + 1, rest // 10
     at = state[PREFIX]
-    if at + digits + 2 > sheet.prefix.size:
+    if not lengthen_prefix(sheet, digits + 2):
         return
     for i in range(digits - 1, -1, -1):
         sheet.first[at + i] = 48 + number % 10
@@ -87,7 +89,6 @@ def _push_number(sheet: Sheet, number: int) -> None:
     sheet.first[at + digits + 1] = 32
     for i in range(digits + 2):
         sheet.prefix[at + i] = 32
-    state[PREFIX] = at + digits + 2
 
 
 @lean_kernel
@@ -115,20 +116,33 @@ def open_item(page: Page, sheet: Sheet, walk: Walk, node: int) -> None:
 
 
 @lean_kernel
+def _definitions_row(walk: Walk) -> int:
+    """Where on the stack the list of definitions is, perhaps around a group; or -1."""
+    row = walk.depth[0] - 1
+    if row > 0 and walk.opened[row, KIND_OF] == DIVISION_KIND:
+        # HTML standard, 4.4.9: a `<div>` may stand around each group.
+        row -= 1
+    return int(row) if row >= 0 and walk.opened[row, KIND_OF] == DL_KIND else -1
+
+
+@lean_kernel
 def open_definition(page: Page, sheet: Sheet, walk: Walk, node: int, kind: int) -> None:
     """Opens a term or a definition; what is defined without a term is only indented text."""
+    row = _definitions_row(walk)
     if kind == DT_KIND:
         before = node - 1
+        while page.tag[before] == TEXT and is_blank_text(page, before):
+            before -= 1
         while before > 0 and page.parent[before] > page.parent[node]:
             before = page.parent[before]
         is_next = page.tag[before] == _DT_TAG and page.parent[before] == page.parent[node]
         widen(sheet, LINE if is_next else BLANK)
+        if row >= 0:
+            walk.opened[row, COUNT] = 1
         push(sheet, walk, node, DIVISION_KIND)
-        if kind_below(walk, TWO) == DL_KIND:
-            walk.opened[walk.depth[0] - 2, COUNT] = 1
         return
     widen(sheet, LINE)
-    has_term = kind_below(walk, ONE) == DL_KIND and walk.opened[walk.depth[0] - 1, COUNT] == 1
+    has_term = row >= 0 and walk.opened[row, COUNT] == 1
     push(sheet, walk, node, DD_KIND)
     if has_term:
         push_prefix(sheet, _DEFINITION, YES)

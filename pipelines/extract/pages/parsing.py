@@ -61,7 +61,7 @@ from pipelines.extract.pages.parsing_stack import (
     add_node,
     pop_to,
 )
-from pipelines.extract.pages.tags import DOCUMENT, TAG, TEXT, tag_set
+from pipelines.extract.pages.tags import DOCUMENT, TAG, TEXT, UNKNOWN, tag_set
 
 _LESS, _GREATER, _BANG, _SOLIDUS, _QUESTION, _DASH = (ord(c) for c in "<>!/?-")
 _PLAINTEXT, _PRE, _LISTING, _TEXTAREA = (
@@ -78,6 +78,9 @@ _OLD: Final = tuple(
     np.frombuffer(word, np.uint8) for word in (b"DTD HTML 2", b"DTD HTML 3", b"DTD HTML 4.0 ")
 )
 _OLD_2, _OLD_3, _OLD_40 = _OLD
+_FIRST_MATH, _LAST_MATH = TAG["math"], TAG["annotation-xml"]
+_MAX_PREFIX: Final = 16  # bytes of a namespace prefix (`m:`, `mml:`)
+_COLON: Final = ord(":")
 _KEPT_BYTES: Final = 1 << 20  # pages up to this size share their tables; 18 MB address space
 _scratch = threading.local()
 
@@ -222,6 +225,23 @@ def _behind_line_feed(data: NDArray[np.uint8], start: int, stop: int) -> int:
 
 
 @lean_kernel
+def _tag_of(data: NDArray[np.uint8], first: int, stop: int, name: int) -> int:
+    """The number of the element that a tag names, of MathML also with a prefix.
+
+    A parser of HTML knows no prefixes; publishers write them, and `<mml:mfrac>` has one reading.
+    """
+    tag = tag_number(name)
+    if tag != UNKNOWN:
+        return tag
+    for position in range(first, min(stop, first + _MAX_PREFIX)):
+        if data[position] == _COLON:
+            _, local = scan_name(data, position + 1)
+            inner = tag_number(local)
+            return inner if _FIRST_MATH <= inner <= _LAST_MATH else tag
+    return tag
+
+
+@lean_kernel
 def _start(
     data: NDArray[np.uint8], nodes: Table, stack: Table, last: Table, state: Table, begin: int
 ) -> int:
@@ -230,7 +250,7 @@ def _start(
     stop, is_closed = scan_attributes(data, start)
     if stop < 0:
         return data.size
-    tag = tag_number(name)
+    tag = _tag_of(data, begin, start, name)
     node = start_tag(data, nodes, stack, last, state, tag, name, start, stop, is_closed)
     if node < 0:
         return stop + 1
@@ -266,7 +286,7 @@ def _end(
         stop, _ = scan_attributes(data, start)
         if stop < 0:
             return data.size
-    end_tag(nodes, stack, last, state, tag_number(name), name, start)
+    end_tag(nodes, stack, last, state, _tag_of(data, begin, start, name), name, start)
     return stop + 1
 
 

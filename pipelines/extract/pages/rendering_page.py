@@ -71,6 +71,26 @@ def is_wanted(page: Page, node: int) -> bool:
 
 
 @lean_kernel
+def is_near_kept(page: Page, node: int) -> bool:
+    """Whether an element without text stands among text that is kept.
+
+    Args:
+        page: The page.
+        node: An element.
+    """
+    if page.keep[node]:
+        return True
+    around = page.parent[node]
+    for _ in range(3):
+        if around <= 0:
+            return False
+        if is_wanted(page, around):
+            return True
+        around = page.parent[around]
+    return False
+
+
+@lean_kernel
 def is_blank_text(page: Page, node: int) -> bool:
     """Whether a text is white space alone."""
     for i in range(page.start[node], page.stop[node]):
@@ -139,6 +159,30 @@ def find_bytes(data: NDArray[np.uint8], start: int, stop: int, value: NDArray[np
         if c == value[0] and holds_at(data, at, value):
             return at
     return -1
+
+
+_STYLE: Final = name_bytes("style")
+_DISPLAY: Final = name_bytes("display")
+
+
+@lean_kernel
+def is_displayed_as(page: Page, node: int, value: NDArray[np.uint8]) -> bool:
+    """Whether an element's own style gives its `display` this value.
+
+    Args:
+        page: The page.
+        node: An element.
+        value: uint8[n], in lower case.
+    """
+    data = page.data
+    first, last = find_attribute(data, page.start[node], page.stop[node], _STYLE)
+    at = find_bytes(data, first, last, _DISPLAY) if last > first else -1
+    if at < 0:
+        return False
+    at += _DISPLAY.size
+    while at < last and (data[at] <= 32 or data[at] == 58):
+        at += 1
+    return bool(at + value.size <= last and holds_at(data, at, value))
 
 
 @lean_kernel

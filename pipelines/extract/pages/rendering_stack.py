@@ -55,7 +55,8 @@ _KINDS: Final = {
     HR_KIND: "hr",
     # Readings of ruby text are left out: the sentence is its base.
     DROPPED_KIND: "style template svg rt rp rtc head object iframe audio video canvas noembed "
-    "noframes select datalist colgroup annotation annotation-xml map",
+    "noframes select datalist colgroup annotation annotation-xml map amp-ad amp-embed "
+    "amp-sticky-ad",
     DL_KIND: "dl",
     DT_KIND: "dt",
     DD_KIND: "dd",

@@ -54,7 +54,9 @@ TIGHT_AT: Final = 15  # bytes written when an item of a list began, else -1
 TIGHT_GAP: Final = 16  # the gap before that item, whatever stands first in it
 NUM_STATE: Final = 17
 
-# Lines deeper than this many bytes of prefix get no deeper: 64 lists within each other.
+# Lines get no deeper than this many lists and quotations within each other, nor than this many
+# bytes of prefix: 200,000 open lists would make a text of 28 times their page.
+MAX_DEPTH: Final = 16
 MAX_PREFIX: Final = 256
 # Stands before and after the number of a splice; no byte of UTF-8 has this value.
 SPLICE: Final = fixed(0xFF)
@@ -73,6 +75,8 @@ class Sheet(NamedTuple):
     """uint8[MAX_PREFIX]"""
     first: NDArray[np.uint8]
     """uint8[MAX_PREFIX]"""
+    marks: NDArray[np.int64]
+    """int64[MAX_PREFIX + 1]: how many marks the prefix has up to each of its marks' ends."""
     state: NDArray[np.int64]
     """int64[NUM_STATE]"""
 
@@ -91,6 +95,7 @@ def new_sheet(capacity: int) -> Sheet:
         scratch=np.empty(capacity, np.uint8),
         prefix=np.empty(MAX_PREFIX, np.uint8),
         first=np.empty(MAX_PREFIX, np.uint8),
+        marks=np.zeros(MAX_PREFIX + 1, np.int64),
         state=state,
     )
 
@@ -177,6 +182,22 @@ def begin_word(sheet: Sheet) -> None:
 
 
 @lean_kernel
+def lengthen_prefix(sheet: Sheet, size: int) -> bool:
+    """Makes the prefix longer by a mark that the caller then writes, where it may be longer.
+
+    Args:
+        sheet: Written on.
+        size: Bytes of the mark.
+    """
+    n = sheet.state[PREFIX]
+    if n + size > MAX_PREFIX or sheet.marks[n] >= MAX_DEPTH:
+        return False
+    sheet.marks[n + size] = sheet.marks[n] + 1
+    sheet.state[PREFIX] = n + size
+    return True
+
+
+@lean_kernel
 def push_prefix(sheet: Sheet, marker: NDArray[np.uint8], is_once: bool) -> None:
     """Lengthens the prefix by a marker.
 
@@ -185,14 +206,12 @@ def push_prefix(sheet: Sheet, marker: NDArray[np.uint8], is_once: bool) -> None:
         marker: uint8[n].
         is_once: The marker stands on one line only, and blanks below it.
     """
-    state = sheet.state
-    n = state[PREFIX]
-    if n + marker.size > MAX_PREFIX:
+    n = sheet.state[PREFIX]
+    if not lengthen_prefix(sheet, marker.size):
         return
     for i in range(marker.size):
         sheet.first[n + i] = marker[i]
         sheet.prefix[n + i] = 32 if is_once else marker[i]
-    state[PREFIX] = n + marker.size
 
 
 @inlined_lean_kernel
@@ -278,6 +297,40 @@ def write_line_text(sheet: Sheet, buffer: NDArray[np.uint8], start: int, stop: i
         if end < stop:
             break_line(sheet)
         at = end + 1
+
+
+@lean_kernel
+def find_commented(buffer: NDArray[np.uint8], start: int, stop: int) -> tuple[int, int]:
+    """Finds LaTeX between `$$` in which a comment ends with its line, so that lines must stay.
+
+    Args:
+        buffer: uint8[n] that holds the text.
+        start: Its first byte.
+        stop: The byte behind its last one.
+
+    Returns:
+        Its first byte and the one behind it; -1 and -1 where there is none.
+    """
+    at = start
+    while at + 1 < stop:
+        if buffer[at] != 36 or buffer[at + 1] != 36:
+            at += 1
+            continue
+        first, in_comment, is_commented = at, False, False
+        at += 2
+        while at + 1 < stop and not (buffer[at] == 36 and buffer[at + 1] == 36):
+            if buffer[at] == 10:
+                is_commented |= in_comment
+                in_comment = False
+            elif buffer[at] == 37 and buffer[at - 1] != 92:
+                in_comment = True
+            at += 1
+        if at + 1 >= stop:
+            break
+        at += 2
+        if is_commented:
+            return first, at
+    return -1, -1
 
 
 @lean_kernel

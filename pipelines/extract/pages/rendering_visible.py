@@ -9,16 +9,15 @@ from annotators.text.kernels import kernel, lean_kernel
 from pipelines.extract.pages.attributes import find_attribute
 from pipelines.extract.pages.dom import Dom
 from pipelines.extract.pages.formula_signs import is_math_script
-from pipelines.extract.pages.rendering_page import Page, find_bytes, holds_at, new_page
+from pipelines.extract.pages.rendering_page import Page, is_displayed_as, new_page
 from pipelines.extract.pages.tags import TAG, TEXT, tag_set
 
 _NOT_SHOWN: Final = tag_set(
-    "head style template iframe object select datalist noembed noframes button title map"
+    "head style template iframe object select datalist noembed noframes button title map amp-ad "
+    "amp-embed amp-sticky-ad"
 )
 _SCRIPT: Final = TAG["script"]
-_STYLE: Final = np.frombuffer(b"style", np.uint8)
 _HIDDEN: Final = np.frombuffer(b"hidden", np.uint8)
-_DISPLAY: Final = np.frombuffer(b"display", np.uint8)
 _NONE: Final = np.frombuffer(b"none", np.uint8)
 
 
@@ -26,17 +25,8 @@ _NONE: Final = np.frombuffer(b"none", np.uint8)
 def _is_hidden(page: Page, node: int) -> bool:
     """Whether an element is hidden by its own attributes."""
     data, start, stop = page.data, page.start[node], page.stop[node]
-    first, last = find_attribute(data, start, stop, _HIDDEN)
-    if first >= 0:
-        return True
-    first, last = find_attribute(data, start, stop, _STYLE)
-    at = find_bytes(data, first, last, _DISPLAY) if last > first else -1
-    if at < 0:
-        return False
-    at += _DISPLAY.size
-    while at < last and (data[at] <= 32 or data[at] == 58):
-        at += 1
-    return at + _NONE.size <= last and holds_at(data, at, _NONE)
+    first, _ = find_attribute(data, start, stop, _HIDDEN)
+    return bool(first >= 0 or is_displayed_as(page, node, _NONE))
 
 
 @kernel

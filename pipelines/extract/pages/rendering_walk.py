@@ -12,6 +12,7 @@ import numpy as np
 from annotators.text.kernels import inlined_lean_kernel, kernel, lean_kernel
 from pipelines.extract.pages.code_blocks import has_lines, is_code_area, is_code_root, write_code
 from pipelines.extract.pages.formula_signs import is_display, is_formula, is_math_script, is_picture
+from pipelines.extract.pages.headings import is_permalink, is_prose
 from pipelines.extract.pages.lists import open_definition, open_item, open_list
 from pipelines.extract.pages.rendering_classes import (
     CODE,
@@ -42,6 +43,8 @@ from pipelines.extract.pages.rendering_page import (
     Page,
     count_numbers,
     decode_text,
+    is_displayed_as,
+    is_near_kept,
     is_wanted,
     number_attribute,
     table_part,
@@ -102,6 +105,7 @@ from pipelines.extract.pages.rendering_text import (
     Sheet,
     break_line,
     end_inline_code,
+    find_commented,
     insert_byte,
     pop_prefix,
     push_prefix,
@@ -121,7 +125,7 @@ from pipelines.extract.pages.tables import (
     is_data_table,
     write_table,
 )
-from pipelines.extract.pages.tags import TAG, TEXT
+from pipelines.extract.pages.tags import TAG, TEXT, tag_set
 
 # Looked at although nothing in them is kept: they have no text, or it is no text of the page.
 _ALWAYS: Final = np.isin(KINDS, [BR_KIND, HR_KIND, SCRIPT_KIND, PICTURE_KIND, CELL_KIND, AREA_KIND])
@@ -133,6 +137,8 @@ _SCRIPT_SIGNS: Final = (43, 44, 45, 46, 47)
 
 _A: Final = TAG["a"]
 _H1: Final = TAG["h1"]
+_PHRASES: Final = tag_set("a abbr b bdi bdo big cite em font i label mark s small span strong u")
+_BLOCK: Final = name_bytes("block")
 
 
 _QUOTE_MARK: Final = name_bytes("> ")
@@ -206,37 +212,24 @@ def _formula(page: Page, sheet: Sheet, walk: Walk, node: int, bits: int) -> int:
 
 
 @lean_kernel
-def _is_near_kept(page: Page, node: int) -> bool:
-    """Whether an element without text stands among text that is kept."""
-    if page.keep[node]:
-        return True
-    around = page.parent[node]
-    for _ in range(3):
-        if around <= 0:
-            return False
-        if is_wanted(page, around):
-            return True
-        around = page.parent[around]
-    return False
-
-
-@lean_kernel
 def _open_special(page: Page, sheet: Sheet, walk: Walk, node: int, bits: int) -> int:
     """Writes an element that is taken as a whole; the node behind it, or -1 where it is not one."""
     kind = int(KINDS[page.tag[node]])
     end = int(page.end[node])
     if kind == DROPPED_KIND or bits & (NOISE | PREVIEW) != 0:
         return end
+    if page.tag[node] == _A and is_permalink(page, node):
+        return end
     if kind == SCRIPT_KIND:
-        if is_math_script(page, node) and _is_near_kept(page, node):
+        if is_math_script(page, node) and is_near_kept(page, node):
             return _formula(page, sheet, walk, node, bits)
         return end
     if kind == PICTURE_KIND:
-        if is_picture(page, node, bits) and _is_near_kept(page, node):
+        if is_picture(page, node, bits) and is_near_kept(page, node):
             return _formula(page, sheet, walk, node, bits)
         return end
     if kind == AREA_KIND:
-        if is_code_area(page, node) and _is_near_kept(page, node):
+        if is_code_area(page, node) and is_near_kept(page, node):
             write_code(page, node, sheet)
         return end
     if is_formula(page, node, bits):
@@ -271,7 +264,7 @@ def _is_drawn_later(page: Page, node: int) -> bool:
     if page.end[node] != node + 1 or page.stop[node] - page.start[node] < _MIN_DRAWN:
         return False
     bits = class_bits(page.data, page.start[node], page.stop[node])
-    return bits & FORMULA != 0 and _is_near_kept(page, node)
+    return bits & FORMULA != 0 and is_near_kept(page, node)
 
 
 @lean_kernel
@@ -298,6 +291,9 @@ def _open(page: Page, sheet: Sheet, walk: Walk, node: int) -> int:
     if behind >= 0:
         return behind
     if kind == INLINE_KIND:
+        if _PHRASES[page.tag[node]] and is_displayed_as(page, node, _BLOCK):
+            widen(sheet, LINE)
+            push(sheet, walk, node, DIVISION_KIND)
         return node + 1
     if kind == CELL_KIND:
         if state[IN_TABLE] == 1 and state[ORIGIN] < 0:
@@ -323,7 +319,7 @@ def _open(page: Page, sheet: Sheet, walk: Walk, node: int) -> int:
         open_definition(page, sheet, walk, node, kind)
     elif kind == HEADING_KIND:
         widen(sheet, BLANK)
-        if state[FLAT] == 0:
+        if state[FLAT] == 0 and not is_prose(page, node):
             state[FLAT] = 1
             state[HEADING] = np.int64(page.tag[node]) - _H1 + 1
             push(sheet, walk, node, HEADING_KIND)
@@ -452,7 +448,15 @@ def _write_node_text(page: Page, sheet: Sheet, walk: Walk, node: int) -> None:
     elif kind_below(walk, ONE) == VERSE_KIND:
         write_line_text(sheet, sheet.scratch, NONE, end)
     else:
-        write_text(sheet, sheet.scratch, NONE, end)
+        begin = NONE
+        while sheet.state[FLAT] == 0:
+            first, last = find_commented(sheet.scratch, begin, end)
+            if first < 0:
+                break
+            write_text(sheet, sheet.scratch, begin, first)
+            write_line_text(sheet, sheet.scratch, first, last)
+            begin = last
+        write_text(sheet, sheet.scratch, begin, end)
 
 
 @kernel

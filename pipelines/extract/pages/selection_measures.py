@@ -22,6 +22,8 @@ BLOCKS: Final = tag_set(
 BLOCKS[1] = True  # the document
 HEADINGS: Final = tag_set("h1 h2 h3 h4 h5 h6")
 _LINK: Final = TAG["a"]
+MAX_HEADING: Final = 200
+"""Characters; in a heading that holds more, paragraphs stand."""
 _MIN_PROSE: Final = 25  # characters; a shorter block is a label
 _MIN_UNMARKED: Final = (
     70  # characters; so much without any mark of punctuation is prose all the same
@@ -141,7 +143,8 @@ def measure(
         node += 1
     for node in range(size):
         total, in_links, num_marks = of_block[node]
-        if HEADINGS[tag[node]] or total < _MIN_PROSE or in_links * 2 > total:
+        is_heading = HEADINGS[tag[node]] and total <= MAX_HEADING
+        if is_heading or total < _MIN_PROSE or in_links * 2 > total:
             continue
         if num_marks > 0 or total >= _MIN_UNMARKED:
             prose[node] = total - in_links

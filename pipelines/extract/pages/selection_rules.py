@@ -258,12 +258,14 @@ def choose(
     size = tag.size
     sums = np.zeros(size + 1, np.int64)
     _sums(prose, dropped, sums)
-    if sums[size] < _SHORT:
-        # Hardly any prose: any text outside of links counts.
-        _sums(characters - linked, dropped, sums)
-    total = sums[size]
     # Of a page of posts the longest is not the main part.
     share = 0.995 if _is_forum(tag, bits) else 0.97
+    share_of_page = 0.99 if share > 0.98 else 0.9
+    if sums[size] < _SHORT:
+        # Hardly any prose: any text outside of links counts, a heading above one sentence too.
+        _sums(characters - linked, dropped, sums)
+        share = share_of_page = 1.0
+    total = sums[size]
     found = np.zeros(128, np.int32)
     for step in range(3):
         num_found = 0
@@ -301,7 +303,7 @@ def choose(
         if best_mass >= 0.4 * total or (num_found == 1 and best_mass >= max(_SHORT, 0.2 * total)):
             best = _narrow(best, tag, end, sums, share)
             return _with_leads(best, step == 0, tag, parent, end, bits, dropped, prose, sums)
-    best = _narrow(0, tag, end, sums, 0.99 if share > 0.98 else 0.9)
+    best = _narrow(0, tag, end, sums, share_of_page)
     return _with_leads(best, False, tag, parent, end, bits, dropped, prose, sums)
 
 
@@ -427,7 +429,14 @@ def prune(
                     node = end[node]
                 else:
                     node += 1
-    # A heading with nothing behind it.
+    # A heading with nothing behind it, where anything else is left.
+    num_texts = 0
+    for node in range(size):
+        if tag[node] == TEXT and keep[node] and characters[node] > 0:
+            around = block[node]
+            num_texts += not HEADINGS[tag[around]] or prose[around] > 0
+    if num_texts == 0:
+        return keep
     _sums(prose, ~keep, masses)
     first_prose = masses[roots[0]] if masses[size] >= _SHORT else masses[size]
     for root in roots[::-1]:
@@ -436,7 +445,7 @@ def prune(
             if not keep[node]:
                 continue
             kind = tag[node]
-            if HEADINGS[kind]:
+            if HEADINGS[kind] and prose[node] == 0:
                 level = kind - _H1 + 1
                 if is_empty[level] and (masses[node] > first_prose or masses[size] == 0):
                     for i in range(node, end[node]):
@@ -444,6 +453,7 @@ def prune(
                 else:
                     for i in range(level, 8):
                         is_empty[i] = True
-            elif kind == TEXT and characters[node] > 0 and not HEADINGS[tag[block[node]]]:
-                is_empty[:] = False
+            elif kind == TEXT and characters[node] > 0:
+                if not HEADINGS[tag[block[node]]] or prose[block[node]] > 0:
+                    is_empty[:] = False
     return keep

@@ -76,7 +76,7 @@ _TYPE: Final = word_hash(b"type")
 _INVISIBLE: Final = tag_set(
     "script style template noscript head title select option datalist textarea svg iframe object "
     "embed canvas audio video map progress meter input applet noframes noembed param source track "
-    "link meta base dialog output rp"
+    "link meta base dialog output rp amp-ad amp-embed amp-sticky-ad"
 )
 _BARE: Final = tag_set("img br hr wbr col")
 """Elements whose attributes say nothing here, and are long."""

@@ -70,6 +70,9 @@ _NONE: Final = np.frombuffer(b"none", np.uint8)
 # A cell of data is a value or a sentence or two; with headers or a caption, also a paragraph.
 _LONG_CELL: Final = 1_000
 _LONG_MEAN: Final = 200
+# Code of several lines stays in a cell, as one line, where all cells are as short as this; longer
+# code must keep its lines.
+_LONG_CODE: Final = 200
 _LONG_TITLED_MEAN: Final = 800
 
 _MAX_PLACES: Final = 4_000_000
@@ -106,9 +109,9 @@ def is_data_table(page: Page, table: int, bits: int) -> bool:
         return False
     if begins_with(page, table, _ROLE, _PRESENTATION) or begins_with(page, table, _ROLE, _NONE):
         return False
-    rows, full_rows, cells, nested, num_blocks, titles = 0, 0, 0, 0, 0, 0
+    rows, full_rows, cells, nested, num_blocks, titles, headers = 0, 0, 0, 0, 0, 0, 0
     in_row, longest, in_cell, total = 0, 0, 0, 0
-    cell_end, caption_end = 0, 0
+    cell_end, caption_end, has_lines = 0, 0, False
     i, end = table + 1, page.end[table]
     while i < end:
         tag = page.tag[i]
@@ -138,13 +141,13 @@ def is_data_table(page: Page, table: int, bits: int) -> bool:
             in_cell = 0
             cell_end = page.end[i]
             titles += part == HEADER_PART
+            headers += part == HEADER_PART
         elif _TITLES[tag]:
             titles += 1
             if tag != TAG_THEAD:
                 caption_end = page.end[i]
         elif tag == _PRE:
-            if _has_line_end(page, i):
-                return False
+            has_lines |= _has_line_end(page, i)
         elif _HEADINGS[tag]:
             num_blocks += 3
         elif _PARAGRAPHS[tag]:
@@ -152,6 +155,8 @@ def is_data_table(page: Page, table: int, bits: int) -> bool:
         i += 1
     full_rows += in_row > 1
     if cells == 0 or full_rows == 0 or nested * 2 > end - table:
+        return False
+    if has_lines and (headers == 0 or longest > _LONG_CODE):
         return False
     mean = total // cells
     if titles > 0 or bits & DATA != 0:

@@ -1,7 +1,8 @@
 """The names of elements as numbers: one byte a node, and tables that kernels index by it.
 
 All elements of the HTML standard, the obsolete ones too, of MathML Core and presentation MathML 3,
-and of SVG only those that matter for text: its root, and the three in which HTML may stand again.
+of SVG only those that matter for text: its root, and the three in which HTML may stand again; and
+of AMP the boxes of advertisements, which no attribute names.
 What is not listed is UNKNOWN; its name can still be read from the page (`dom.name_of`).
 
 Kernels find a number by a 64-bit hash of the name (FNV-1a over its bytes in lower case) in a table
@@ -36,6 +37,7 @@ _MATHML: Final = (
     "msubsup msup mtable mtd mtext mtr munder munderover none semantics annotation annotation-xml"
 )
 _SVG: Final = "svg foreignobject desc"
+_AMP: Final = "amp-ad amp-embed amp-sticky-ad"
 
 TAGS: Final[tuple[str, ...]] = (
     "#text",
@@ -44,6 +46,7 @@ TAGS: Final[tuple[str, ...]] = (
     *_HTML.split(),
     *_MATHML.split(),
     *_SVG.split(),
+    *_AMP.split(),
 )
 """Names by number; the first three are no elements of a page."""
 TAG: Final[dict[str, int]] = {name: number for number, name in enumerate(TAGS)}

@@ -28,10 +28,10 @@ from pipelines.config import PdfConfig
 from pipelines.extract.extracted import Extracted
 from pipelines.extract.media import IMAGE_TYPES, PAGED_TYPES, PDF_TYPE, sniff_media_type
 from pipelines.extract.pdf import triage
-from pipelines.extract.pdf.images import count_frames, render_frame
+from pipelines.extract.pdf.images import count_frames, each_frame, render_frame
 from pipelines.extract.pdf.joining import joined, settle
 from pipelines.extract.pdf.layers import Layer, read_layers
-from pipelines.extract.pdf.ocr import ocr_engine
+from pipelines.extract.pdf.ocr import Reading, ocr_engine
 from pipelines.extract.pdf.opening import (
     Image,
     PdfFile,
@@ -42,7 +42,17 @@ from pipelines.extract.pdf.opening import (
     read_metadata,
     render,
 )
-from pipelines.extract.pdf.schema import BLANK, OCR, REJECTED, SCAN, TEXT, Page, PdfPages
+from pipelines.extract.pdf.schema import (
+    BLANK,
+    NO_LAYER,
+    OCR,
+    REJECTED,
+    SCAN,
+    TEXT,
+    Outcome,
+    Page,
+    PdfPages,
+)
 
 # No word of PDFium's: its error codes can be those of an earlier file.
 _NOT_READ: Final = "PDFium cannot read or draw the page"
@@ -50,6 +60,16 @@ _NOT_READ: Final = "PDFium cannot read or draw the page"
 _BLANK_INK: Final = 3e-5
 # Letters of 12 points are 5 pixels high at this; below it a line of text looks like nothing.
 _LEAST_DPI: Final = 30
+# Where no font says what its codes mean, they are often numbers of glyphs in the order of TrueType
+# fonts for Latin text (OpenType, `post` table, version 1), 29 below ASCII; `letters` needs more
+# than a few words to find that out.
+_ALL_GUESSED: Final = 0.9
+_LEAST_LETTERS: Final = 12
+_GLYPH_SHIFT: Final = 29
+_FEW_LETTERS: Final = 160
+_SURELY_SHIFTED: Final = 0.95
+_VOWELS: Final = frozenset("aeiouyAEIOUY")
+_FEWEST_VOWELS: Final = 0.26  # as in `letters`
 _OUT_OF_MEMORY: Final = re.compile(r"bad_alloc|[Ff]ailed to allocate|[Ii]nsufficient memory")
 # Specks, folds and shadows of an empty sheet: OCR finds no line in so little ink.
 _EMPTY_SHEET_INK: Final = 5e-3
@@ -113,10 +133,32 @@ def _read_frames(payload: bytes, settings: PdfConfig) -> PdfPages:
     """A picture file: every page is to be looked at."""
     num_frames = count_frames(payload)
     num_read = min(num_frames, settings.max_pages)
-    num_scans = min(num_read, settings.max_ocr_pages)
-    pages = [Page(page=number, outcome=SCAN, score=1.0) for number in range(1, num_scans + 1)]
-    pages += [_beyond_ocr(number, settings) for number in range(num_scans + 1, num_read + 1)]
+    if num_read > settings.max_ocr_pages:
+        pages = _chosen_frames(payload, num_read, settings)
+    else:
+        pages = [_frame(number, SCAN) for number in range(1, num_read + 1)]
     return PdfPages(meta={}, pages=(*pages, *_beyond(num_read, num_frames, settings)))
+
+
+def _chosen_frames(payload: bytes, num_read: int, settings: PdfConfig) -> list[Page]:
+    """Frames of which not all can go to OCR: those that need none take nobody's place."""
+    pages: list[Page] = []
+    num_scans = 0
+    for number, frame in enumerate(each_frame(payload, num_read), start=1):
+        if isinstance(frame, PdfRefused):
+            pages.append(_rejected(number, frame.reason, str(frame)))
+        elif ink_share(frame) < _BLANK_INK:
+            pages.append(_frame(number, BLANK))
+        elif num_scans < settings.max_ocr_pages:
+            pages.append(_frame(number, SCAN))
+            num_scans += 1
+        else:
+            pages.append(_beyond_ocr(number, settings))
+    return pages
+
+
+def _frame(number: int, outcome: Outcome) -> Page:
+    return Page(page=number, outcome=outcome, score=1.0)
 
 
 def _triaged(number: int, layer: Layer, settings: PdfConfig) -> Page:
@@ -134,12 +176,39 @@ def _triaged(number: int, layer: Layer, settings: PdfConfig) -> Page:
         num_small_paths=seen.num_small_paths,
     )
     score = triage.score(signs)
+    if signs.unmapped >= _ALL_GUESSED and _is_shifted(layer.text):
+        score = max(score, _SURELY_SHIFTED)
     page = Page(
         page=number, outcome=TEXT, text=layer.text, reader=layer.reader, score=score, signs=signs
     )
+    if not layer.text.strip():
+        # Blanks alone, or nothing but what the layout leaves out: only the picture can tell.
+        return replace(page, outcome=SCAN, reason=NO_LAYER, score=1.0)
     if signs.num_chars and score < settings.ocr_threshold:
         return page
     return replace(page, outcome=SCAN, reason=triage.flaw(signs))
+
+
+def _is_shifted(text: str) -> bool:
+    """Whether a few words are glyph numbers: shifted back they are letters, with more vowels.
+
+    No letter is 29 above A, B and C, which words in capitals seldom do without.
+
+    >>> _is_shifted("&KDSWHU IRXU KRUVHV"), _is_shifted("KEY INVESTOR INFORMATION")
+    (True, False)
+    """
+    shown = [char for char in text if "!" <= char <= "~"]
+    if len(shown) >= _FEW_LETTERS or any(map(str.islower, shown)):
+        return False
+    shifted = [chr(ord(char) + _GLYPH_SHIFT) for char in shown]
+    letters = [char for char in shifted if char.isascii() and char.isalpha()]
+    if len(letters) < max(_LEAST_LETTERS, len(shown)):
+        return False
+    return _share_of_vowels(letters) >= max(_FEWEST_VOWELS, _share_of_vowels(shown))
+
+
+def _share_of_vowels(chars: list[str]) -> float:
+    return sum(char in _VOWELS for char in chars) / len(chars)
 
 
 def _picture(pdf: PdfFile, page: Page, num_scans: int, settings: PdfConfig) -> Page:
@@ -248,6 +317,10 @@ def _transcribed(number: int, image: Image, ink: float, engine_name: str) -> Pag
             # The limit of this process, not the page: another try in a fresh one may read it.
             raise MemoryError(str(error)) from error
         return _rejected(number, "ocr_failed", f"{type(error).__name__}: {error}")
+    if found.text is not None and not found.text.strip():
+        found = Reading(
+            reason="ocr_no_text", message="OCR gives blanks alone", confidence=found.confidence
+        )
     if found.text is not None:
         return Page(
             page=number,

@@ -71,6 +71,24 @@ def render_frame(payload: bytes, number: int) -> Image:
             raise _broken(error) from error
 
 
+def each_frame(payload: bytes, num_frames: int) -> Iterator[Image | PdfRefused]:
+    """The first pages of a picture file, each as `render_frame` gives it, or why it does not.
+
+    Raises:
+        PdfRefused: `broken_image`: nothing can be read of the file.
+    """
+    with _open(payload) as image:
+        for number in range(num_frames):
+            try:
+                image.seek(number)
+                _check_size(image)
+                yield _pixels(_shrunk(image))
+            except PdfRefused as refused:
+                yield refused
+            except _BROKEN as error:
+                yield _broken(error)
+
+
 @contextmanager
 def _open(payload: bytes) -> Iterator[pillow.Image]:
     limit = pillow.MAX_IMAGE_PIXELS

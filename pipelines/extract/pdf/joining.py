@@ -128,11 +128,12 @@ def _page_counts(pages: Sequence[Page]) -> dict[str, str]:
 
 def _why_nothing(pages: Sequence[Page]) -> tuple[str, str]:
     reasons = Counter(page.reason or "" for page in pages if page.outcome == REJECTED)
-    num_blank = sum(page.outcome == BLANK for page in pages)
-    if not reasons:
+    others = Counter[str](page.outcome for page in pages if page.outcome != REJECTED)
+    if others[BLANK] == len(pages):
         return "no_text", f"all {len(pages)} pages are blank"
-    parts = [f"{reason} {count}" for reason, count in sorted(reasons.items())]
-    parts += [f"blank {num_blank}"] if num_blank else []
+    parts = [f"{name} {count}" for few in (reasons, others) for name, count in sorted(few.items())]
+    if not reasons:
+        return "no_text", f"of {len(pages)} pages: {', '.join(parts)}"
     only = next(iter(reasons)) if len(reasons) == 1 else ""
     reason = only if only in ("ocr_disabled", "ocr_budget") else "no_good_page"
     return reason, f"of {len(pages)} pages: {', '.join(parts)}"

@@ -68,6 +68,8 @@ class Characters:
     flags: npt.NDArray[np.uint8]
     """uint8[n]: 1 generated, 2 bold, 4 italic, 8 fixed pitch, 16 invisible, 32 unmapped, 64 under
     a picture."""
+    text_object: Ints
+    """int64[n]: handle of the text object that draws it; 0 of a generated one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class Frame:
             found.size,
             np.where(found.turn == SLANT, SLANT, (found.turn - turn) % 4).astype(np.uint8),
             found.flags,
+            found.text_object,
         )
         return turned, boxes(rules), back
 
@@ -166,7 +169,13 @@ def read_characters(layer: pdfium.PdfTextPage, frame: Frame, drawn: Drawn) -> Ch
         _mark_covered(box, flags, places, pictures, drawn.picture_places)
     turn = np.where(direction == SLANT, SLANT, (direction + frame.turn) % 4)
     return Characters(
-        code, frame.boxes(box), frame.points(origin), size, turn.astype(np.uint8), flags
+        code,
+        frame.boxes(box),
+        frame.points(origin),
+        size,
+        turn.astype(np.uint8),
+        flags,
+        text_objects,
     )
 
 
@@ -190,7 +199,10 @@ def _mark_covered(
 def _read_characters(
     layer: int, num_chars: int
 ) -> tuple[Codes, Floats, Doubles, Floats, Bytes, Bytes, Ints]:
-    """All characters in user space: code, box, origin, size, quarter turns clockwise, flags."""
+    """All characters in user space: code, box, origin, size, quarter turns clockwise, flags.
+
+    PDFium gives units of UTF-16: two of them, in one place, are a character beyond U+FFFF.
+    """
     code = np.zeros(num_chars, np.uint32)
     box = np.zeros((num_chars, 4), np.float32)
     origin = np.zeros((num_chars, 2), np.float64)
@@ -202,32 +214,38 @@ def _read_characters(
     font_flags = np.zeros(1, np.int32)
     text_objects = np.zeros(num_chars, np.int64)
     last_object, style = 0, 0
-    for i in range(num_chars):
-        code[i] = _unicode_of(layer, i)
-        if _is_generated(layer, i) == 1:
+    i = -1
+    for unit in range(num_chars):
+        c = _unicode_of(layer, unit)
+        if i >= 0 and 0xDC00 <= c < 0xE000 and 0xD800 <= code[i] < 0xDC00:
+            code[i] = 0x10000 + ((code[i] - 0xD800) << 10) + (c - 0xDC00)
+            continue
+        i += 1
+        code[i] = c
+        if _is_generated(layer, unit) == 1:
             flags[i] = 1
             continue
-        text_object = _text_object_of(layer, i)
-        if text_object != last_object or i == 0:
+        text_object = _text_object_of(layer, unit)
+        if text_object != last_object or unit == 0:
             last_object = text_object
             style = 0
             name[:] = 0
             font_flags[0] = 0
-            _font_info_of(layer, i, name.ctypes.data, np.uint64(127), font_flags.ctypes.data)
+            _font_info_of(layer, unit, name.ctypes.data, np.uint64(127), font_flags.ctypes.data)
             style = _style(name, font_flags[0])
             if text_object != 0 and _render_mode_of(text_object) == _INVISIBLE_MODE:
                 style |= 16
         flags[i] = style
         text_objects[i] = text_object
-        if _is_unmapped(layer, i) == 1:
+        if _is_unmapped(layer, unit) == 1:
             flags[i] |= 32
-        _loose_box_of(layer, i, box[i].ctypes.data)
-        _origin_of(layer, i, origin[i].ctypes.data, origin[i].ctypes.data + 8)
+        _loose_box_of(layer, unit, box[i].ctypes.data)
+        _origin_of(layer, unit, origin[i].ctypes.data, origin[i].ctypes.data + 8)
         matrix[:] = 0
-        _matrix_of(layer, i, matrix.ctypes.data)
+        _matrix_of(layer, unit, matrix.ctypes.data)
         along = np.hypot(matrix[0], matrix[1])
         across = abs(matrix[0] * matrix[3] - matrix[1] * matrix[2]) / along if along > 0 else 1.0
-        size[i] = _font_size_of(layer, i) * across
+        size[i] = _font_size_of(layer, unit) * across
         low, high = min(abs(matrix[0]), abs(matrix[1])), max(abs(matrix[0]), abs(matrix[1]))
         if low > _SLANTED * high:
             turn[i] = SLANT
@@ -235,7 +253,8 @@ def _read_characters(
             turn[i] = 3 if matrix[1] > 0 else 1
         elif matrix[0] < 0:
             turn[i] = 2
-    return code, box, origin, size, turn, flags, text_objects
+    n = i + 1
+    return code[:n], box[:n], origin[:n], size[:n], turn[:n], flags[:n], text_objects[:n]
 
 
 @kernel

@@ -12,7 +12,7 @@ by /Rotate. A page most of whose text is turned by quarters is turned back.
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -22,12 +22,14 @@ from pipelines.extract.pdf.layer_characters import (
     COVERED,
     INVISIBLE,
     UNMAPPED,
+    Bytes,
     Characters,
     Floats,
     Frame,
     read_characters,
     usual_turn,
 )
+from pipelines.extract.pdf.layer_fields import Field, read_fields, with_fields
 from pipelines.extract.pdf.layer_objects import Drawn, read_drawn
 from pipelines.extract.pdf.layer_runs import ACCENTS, MARKS, divide, with_accents
 from pipelines.extract.pdf.layout_runs import PageRuns
@@ -51,7 +53,7 @@ class LayerSigns:
     height: float
     num_chars: int
     num_garbled: int
-    """Control codes, U+FFFD, private use and noncharacters."""
+    """Control codes, U+FFFD, private use, noncharacters and halves of surrogate pairs."""
     num_unmapped: int
     """Whose font gives no Unicode for them, as PDFium sees it."""
     num_invisible: int
@@ -81,11 +83,22 @@ def read_runs(page: pdfium.PdfPage) -> tuple[PageRuns, LayerSigns]:
     finally:
         layer.close()
     signs = _signs(found, frame, drawn)
-    rules = frame.boxes(drawn.rules)
+    fields = read_fields(page)
+    boxes = frame.boxes(np.concatenate((drawn.rules, _boxes_of(fields))))
     turn = usual_turn(found)
     if turn:
-        found, rules, frame = frame.turned_back(found, rules, turn)
-    return _runs(found, rules, frame), signs
+        found, boxes, frame = frame.turned_back(found, boxes, turn)
+    num_rules = len(drawn.rules)
+    runs = _runs(found, boxes[:num_rules], frame)
+    if not fields:
+        return runs, signs
+    num_letters = sum(len("".join(field.text.split())) for field in fields)
+    signs = replace(signs, num_chars=signs.num_chars + num_letters)
+    return with_fields(runs, [field.text for field in fields], boxes[num_rules:]), signs
+
+
+def _boxes_of(fields: list[Field]) -> Floats:
+    return np.array([field.box for field in fields], np.float32).reshape(-1, 4)
 
 
 def _signs(found: Characters, frame: Frame, drawn: Drawn) -> LayerSigns:
@@ -96,6 +109,7 @@ def _signs(found: Characters, frame: Frame, drawn: Drawn) -> LayerSigns:
     is_control &= (code != 2) | (found.flags[is_given] & 32 > 0)
     is_private = ((code >= 0xE000) & (code < 0xF900)) | (code >= 0xF0000)
     is_none = (code == 0xFFFD) | (code & 0xFFFE == 0xFFFE) | ((code >= 0xFDD0) & (code < 0xFDF0))
+    is_none |= (code >= 0xD800) & (code < 0xE000)
     is_char = is_given & (found.code > 32) & (found.code != 0xA0)
     flags, box = found.flags[is_char], found.box[is_char]
     letters = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
@@ -120,15 +134,22 @@ def _runs(found: Characters, rules: Floats, frame: Frame) -> PageRuns:
     code, marks = with_accents(
         found.code, found.box, found.origin, found.size, found.turn, ACCENTS, MARKS
     )
-    codes, first, stop, box, size, turn, flags, rising = divide(
-        code, marks, found.box, found.origin, found.size, found.turn, found.flags
+    codes, first, stop, box, size, turn, flags, rising, is_inner = divide(
+        code,
+        marks,
+        found.box,
+        found.origin,
+        found.size,
+        found.turn,
+        found.flags,
+        found.text_object,
     )
     text = codes.astype("<u4").tobytes().decode("utf-32-le", "replace")
     texts = [text[i:j] for i, j in zip(first.tolist(), stop.tolist(), strict=True)]
+    for i in np.flatnonzero(rising > 0).tolist():
+        texts[i] = _logical(texts[i], is_inner[first[i] : stop[i]])
     if marks.any():
         texts = [unicodedata.normalize("NFC", text) for text in texts]
-    for i in np.flatnonzero(rising > 0).tolist():
-        texts[i] = _logical(texts[i])
     return PageRuns(
         width=frame.width,
         height=frame.height,
@@ -144,10 +165,19 @@ def _runs(found: Characters, rules: Floats, frame: Frame) -> PageRuns:
     )
 
 
-def _logical(text: str) -> str:
+def _logical(text: str, is_inner: Bytes) -> str:
     """Text of a script written from the right, that stands from left to right, in logical order.
 
     Numbers and words of other scripts in it keep theirs; marks stay behind their letters.
+
+    Args:
+        text: Of one run.
+        is_inner: uint8[characters], 1 where a character belongs to the glyph of the one before.
     """
-    shown = [found[0] for found in _CLUSTER.finditer(text)]
+    shown: list[str] = []
+    for found in _CLUSTER.finditer(text):
+        if shown and is_inner[found.start()]:
+            shown[-1] += found[0]
+        else:
+            shown.append(found[0])
     return "".join(reversed(shown))

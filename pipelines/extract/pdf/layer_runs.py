@@ -2,7 +2,9 @@
 
 Compiled (numba). Spaces are those that the file has, those that PDFium puts into gaps, and those of
 narrower gaps between letters that stand close otherwise. What is drawn twice in one place (bold by
-overprinting) is read once, and the accents that TeX draws over letters join them.
+overprinting) is read once, and the accents that TeX draws over letters join them. The letters of a
+ligature have one place, in one text object: they are no doubles, and stay in their order where a
+line is turned round.
 """
 
 from typing import Final
@@ -15,7 +17,7 @@ from pipelines.extract.pdf.layer_characters import SLANT, Bytes, Codes, Floats, 
 
 _ASCENT: Final = 0.78  # of the size; a baseline divides most lines of print so
 _DESCENT: Final = 0.22
-# acute, cedilla) and the combining marks that they are over a letter.
+# Spacing accents (acute to cedilla) and the combining marks that they are over a letter.
 ACCENTS: Final = np.array(
     [
         0xB4,
@@ -120,10 +122,12 @@ def divide(
     size: Floats,
     turn: Bytes,
     flags: Bytes,
-) -> tuple[Codes, Ints, Ints, Floats, Floats, Bytes, Bytes, npt.NDArray[np.int32]]:
+    text_object: Ints,
+) -> tuple[Codes, Ints, Ints, Floats, Floats, Bytes, Bytes, npt.NDArray[np.int32], Bytes]:
     """Characters -> runs: codes, first, stop (in codes), box, size, turn, flags, rising of each.
 
     `rising` counts letters of a script written from the right that stand right of the one before.
+    The last is 1 for each of the codes that belongs to the glyph of the code before it.
     """
     num_chars = len(code)
     codes = np.zeros(3 * num_chars, np.uint32)
@@ -135,11 +139,14 @@ def divide(
     styles = np.zeros(num_chars, np.uint8)
     base = np.zeros(num_chars, np.float32)
     rising = np.zeros(num_chars, np.int32)
+    is_inner = np.zeros(3 * num_chars, np.uint8)
+    has_accents, is_by_accent = marks.any(), False
     num_runs, used, last, has_space, has_drawn_space, is_open = 0, 0, -1, False, False, False
     gap, last_gap = np.float32(0.0), np.float32(0.0)
     for i in range(num_chars):
         c = code[i]
-        if c == 0xAD and marks.any():
+        if c == 0xAD and has_accents:
+            is_by_accent = True
             continue
         if c == 13 or c == 10:
             is_open, has_space, has_drawn_space = False, False, False
@@ -159,7 +166,7 @@ def divide(
         em = max(size[i], 0.5)
         x0, x1 = box[i, 0], box[i, 2]
         y0, y1 = box[i, 1], box[i, 3]
-        if flags[i] & 1 == 0 and _is_double(code, box, origin, size, i):
+        if flags[i] & 1 == 0 and _is_double(code, box, origin, size, text_object, i):
             continue
         is_slanted = turn[i] == SLANT
         level = turn[i] % 2 == 0
@@ -208,11 +215,15 @@ def divide(
             num_runs += 1
             is_open = True
         run = num_runs - 1
+        is_ligature = False
         if same and _is_right_to_left(c) and _is_right_to_left(code[last]):
-            rising[run] += 1 if x0 > box[last, 0] else -1
-        if has_space and same and not has_drawn_space and gap < _LEAST_SPACE * em:
+            is_ligature = last == i - 1 and _is_one_glyph(box, origin, text_object, last, i)
+            if not is_ligature:
+                rising[run] += 1 if x0 > box[last, 0] else -1
+        is_by_accent = is_by_accent or marks[i] != 0 or (same and marks[last] != 0)
+        if has_space and same and not has_drawn_space and is_by_accent:
             # PDFium puts spaces where the order of the file jumps, as it does for accents.
-            has_space = False
+            has_space = gap >= _LEAST_SPACE * em
         if has_space:
             codes[used] = 32
             used += 1
@@ -222,9 +233,15 @@ def divide(
             if has_space:
                 codes[used] = 32
                 used += 1
-        has_space, has_drawn_space = False, False
+        has_space, has_drawn_space, is_by_accent = False, False, False
         last_gap = gap if same else np.float32(0.0)
         codes[used] = c
+        if is_ligature:
+            is_inner[used] = 1
+            if c == 0x644 and _is_alef(codes[used - 1]):
+                # PDFium turns round what a line says, and the ligature with it. There is no glyph
+                # of alef and lam, only of lam and alef.
+                codes[used - 1], codes[used] = c, codes[used - 1]
         used += 1
         if marks[i] != 0:
             codes[used] = marks[i]
@@ -246,6 +263,7 @@ def divide(
         turns[:num_runs].copy(),
         styles[:num_runs].copy(),
         rising[:num_runs].copy(),
+        is_inner[:used],
     )
 
 
@@ -257,9 +275,30 @@ def _is_right_to_left(c: int) -> bool:
 
 
 @kernel
-def _is_double(code: Codes, box: Floats, origin: Floats, size: Floats, i: int) -> bool:
+def _is_alef(c: int) -> bool:
+    """Whether a code point is an Arabic alef, with or without hamza, madda or wasla."""
+    return c == 0x622 or c == 0x623 or c == 0x625 or c == 0x627 or c == 0x671
+
+
+@kernel
+def _is_one_glyph(box: Floats, origin: Floats, text_object: Ints, j: int, i: int) -> bool:
+    """Whether two characters are what one glyph stands for: PDFium gives both its place."""
+    if text_object[i] == 0 or text_object[i] != text_object[j]:
+        return False
+    for k in range(4):
+        if box[i, k] != box[j, k]:
+            return False
+    return bool(origin[i, 0] == origin[j, 0] and origin[i, 1] == origin[j, 1])
+
+
+@kernel
+def _is_double(
+    code: Codes, box: Floats, origin: Floats, size: Floats, text_object: Ints, i: int
+) -> bool:
     """Whether a character repeats the last one in nearly the same place (fake bold)."""
     for j in range(max(0, i - 2), i):
+        if j == i - 1 and _is_one_glyph(box, origin, text_object, j, i):
+            continue
         if _is_right_to_left(code[i]) or (j == i - 2 and code[i - 1] > 32):
             continue
         near = 0.4 * min(box[i, 2] - box[i, 0], 0.7 * size[i])

@@ -49,6 +49,7 @@ _MAX_HEADING_CHARS: Final = 200
 _MAX_BOLD_LINES: Final = 2
 _NUMBERED: Final = re.compile(r"(\d{1,2}(?:\.\d{1,2}){0,4})\.?\s+\S")
 _LETTERS: Final = re.compile(r"[^\W\d_].*[^\W\d_]", re.DOTALL)
+_RAISED: Final = re.compile(r"</?su[bp]>")
 _MAX_LEVEL: Final = 6
 _SMALL: Final = 0.93  # of the size of the text: notes
 _FIXED_SHARE: Final = 0.5  # a document set in a typewriter's font has no code by that alone
@@ -145,8 +146,13 @@ def _is_large(block: Block, usual: float) -> bool:
         and block.size >= _LARGE * usual
         and len(block.lines) <= _MAX_HEADING_LINES
         and block.num_chars <= _MAX_HEADING_CHARS
-        and bool(_LETTERS.search(block.lines[0].text))
+        and _has_letters(block)
     )
+
+
+def _has_letters(block: Block) -> bool:
+    """Whether the first line has letters other than those of the marks <sup> and <sub>."""
+    return bool(_LETTERS.search(_RAISED.sub("", block.lines[0].text)))
 
 
 def _level(block: Block, following: Block | None, style: _Style) -> int | None:
@@ -163,7 +169,7 @@ def _level(block: Block, following: Block | None, style: _Style) -> int | None:
         and block.num_chars <= _MAX_HEADING_CHARS / 2
         and block.size >= _SMALL * style.size
         and not text.endswith((",", ";"))
-        and bool(_LETTERS.search(block.lines[0].text))
+        and _has_letters(block)
         and following is not None
         and (following.table is not None or not (block.is_bold and following.is_bold))
     )

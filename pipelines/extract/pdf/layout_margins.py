@@ -34,6 +34,7 @@ _SMALL: Final = 0.93  # of the size of the text
 _LARGE: Final = 1.12
 _LARGE_NUMBER: Final = 1.6
 _MAX_HEAD_CHARS: Final = 160
+_MAX_REPEATED_CHARS: Final = 400  # a disclaimer in small print, on all pages
 _MIN_LINE_NUMBERS: Final = 5
 _DIGITS: Final = re.compile(r"\d+")
 _ROMAN: Final = r"[ivxlc]{1,7}|[IVXLC]{1,7}"
@@ -90,7 +91,7 @@ def _repeated(sheets: Sequence[Sheet]) -> list[set[int]]:
             (_shape(s.text), round(s.middle / 6), s)
             for s in sheet.segments
             if not _OUTER * sheet.height < s.middle < (1 - _OUTER) * sheet.height
-            and len(s.text) <= _MAX_HEAD_CHARS
+            and len(s.text) <= _MAX_REPEATED_CHARS
         ]
         found.append(outer)
         for shape, level, _ in outer:

@@ -40,6 +40,8 @@ _INITIAL: Final = 1.7  # of the usual size
 SOLID: Final = re.compile("[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _RIGHT_TO_LEFT: Final = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _LETTER: Final = re.compile(r"[^\W\d_]")
+# Anything but what is taken out of the text later, and private codes: pieces of tall brackets.
+_PLAIN: Final = re.compile(r"[^\s\x00-\x1f\x7f\u00ad\ue000-\uf8ff\ufffd-\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +379,8 @@ def _marked(run: Segment, main: Segment) -> str:
     # Baselines: all runs have their box around them.
     shift = main.y1 - run.y1 - 0.22 * (main.size - run.size)
     if abs(shift) < _SHIFT * main.size or run.middle > main.y1 or run.middle < main.y0 - main.size:
+        return text
+    if not _PLAIN.search(text):
         return text
     mark = "sup" if shift > 0 else "sub"
     before = " " if text[0] == " " else ""

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.extract.pdf.layout_runs import Floats
-from pipelines.extract.pdf.layout_segments import Segment, cells_of, is_bullet, rows
+from pipelines.extract.pdf.layout_segments import BULLETS, Segment, cells_of, is_bullet, rows
 from pipelines.extract.pdf.page_text import join_lines
 
 Span = tuple[float, float]
@@ -31,6 +31,7 @@ _MIN_GAP: Final = 0.35  # of the size: white between two columns
 _CROSSED: Final = 0.12  # share of the rows that may cross the white between two columns
 _PROSE_CHARS: Final = 32  # a cell of prose that fills its column
 _PROSE_FILL: Final = 0.72
+_LIST_WIDTH: Final = 10.0  # of the size: no column of text is narrower (see `layout_columns`)
 _MAX_COLUMNS: Final = 40
 _MIN_UNRULED_ROWS: Final = 3
 _ALIGNED: Final = 0.75  # share of the cells of a column that align
@@ -145,6 +146,8 @@ def _is_prose(lines: Sequence[Sequence[Segment]], spans: Sequence[Span]) -> bool
     """Whether columns are filled with lines of text, as on a page of two columns."""
     if len(spans) > 4:
         return False
+    if _are_lists(lines, spans):
+        return True
     filled = 0
     for low, high in spans:
         cells = [s for line in lines for s in line if low <= s.centre <= high]
@@ -153,6 +156,21 @@ def _is_prose(lines: Sequence[Sequence[Segment]], spans: Sequence[Span]) -> bool
         fill = median(s.width for s in cells) / max(1.0, high - low)
         filled += fill >= _PROSE_FILL and median(len(s.text) for s in cells) >= _PROSE_CHARS
     return filled >= max(1, len(spans) - 1) and len(lines) >= 4
+
+
+def _are_lists(lines: Sequence[Sequence[Segment]], spans: Sequence[Span]) -> bool:
+    """Whether two or more columns are lists, with two or more items whose bullets stand in line.
+
+    Narrower ones stay a table, because they would not be read as columns either.
+    """
+    num_lists = 0
+    for low, high in spans:
+        inside = [s for line in lines for s in line if low <= s.centre <= high]
+        marked = [s for s in inside if s.text[0] in BULLETS and len(s.text) > 1]
+        if len(marked) < 2 or median(s.width / s.size for s in inside) < _LIST_WIDTH:
+            continue
+        num_lists += marked[-1].x0 - marked[0].x0 < 0.5 * marked[0].size
+    return num_lists >= 2
 
 
 def _inside(

@@ -85,6 +85,7 @@ def open_pdf(payload: bytes) -> Iterator[PdfFile]:
             ) from error
         raise PdfRefused("broken_pdf", "PDFium finds no pages in the file") from error
     try:
+        _open_forms(document)
         if not len(document):
             raise PdfRefused("broken_pdf", "the file has no page")
         if len(document) > _MAX_CLAIMED_PAGES:
@@ -97,14 +98,37 @@ def open_pdf(payload: bytes) -> Iterator[PdfFile]:
         document.close()
 
 
+def _open_forms(document: pdfium.PdfDocument) -> None:
+    """Opens the forms of a document, so that fields are read and drawn as a viewer draws them.
+
+    Not by `init_forms` of pypdfium2, which logs advice to rebuild it wherever a form is XFA too.
+    """
+    if document.get_formtype() == pdfium_raw.FORMTYPE_NONE:
+        return
+    config = pdfium_raw.FPDF_FORMFILLINFO(version=2)
+    form = pdfium_raw.FPDFDOC_InitFormFillEnvironment(document, config)
+    if form:
+        document.formenv = pdfium.PdfFormEnv(form, config)
+
+
 def read_metadata(pdf: PdfFile) -> dict[str, str]:
-    """Title, author and date (of creation, ISO 8601, as far as it is given) of a PDF."""
-    given: dict[str, str] = pdf.document.get_metadata_dict(skip_empty=True)
-    found = {ours: given[theirs].strip() for theirs, ours in _META.items() if theirs in given}
-    date = _DATE.match(given.get("CreationDate", ""))
+    """Title, author and date (of creation, ISO 8601, as far as it is given) of a PDF.
+
+    A value that is no UTF-16 is left out.
+    """
+    found = {ours: _metadata(pdf, theirs).strip() for theirs, ours in _META.items()}
+    date = _DATE.match(_metadata(pdf, "CreationDate"))
     if date is not None:
         found["date"] = "-".join(piece for piece in date.groups() if piece)
     return {key: value.replace("\x00", "") for key, value in found.items() if value}
+
+
+def _metadata(pdf: PdfFile, key: str) -> str:
+    try:
+        value: str = pdf.document.get_metadata_value(key)
+    except UnicodeDecodeError:
+        return ""
+    return value
 
 
 def rewritten(pdf: PdfFile) -> bytes:
@@ -137,7 +161,7 @@ def render(page: pdfium.PdfPage) -> Image:
 
     Raises:
         pdfium.PdfiumError: PDFium cannot draw it.
-        ValueError: The page has no size.
+        ValueError: The page has no size, or is too thin a strip for a picture.
     """
     width, height = page.get_size()
     if not (width > 0 and height > 0 and math.isfinite(width * height)):
@@ -145,7 +169,13 @@ def render(page: pdfium.PdfPage) -> Image:
     scale = max(_LONGEST_PIXELS / max(width, height), _MIN_DPI / _POINTS_PER_INCH)
     scale = min(scale, math.sqrt(_MAX_PIXELS / (width * height)))
     # A strip of a page would become thinner than a pixel.
-    bitmap = page.render(scale=max(scale, 1 / min(width, height)), rev_byteorder=False)
+    scale = max(scale, 1 / min(width, height))
+    if scale * scale * width * height > _MAX_PIXELS + 1:
+        raise ValueError(
+            f"the page measures {width:g} x {height:g} points; one pixel of its short side makes "
+            f"the long one too long for a picture of {_MAX_PIXELS:.0f} pixels"
+        )
+    bitmap = page.render(scale=scale, rev_byteorder=False)
     try:
         pixels: Any = bitmap.to_numpy()
         return np.ascontiguousarray(pixels[:, :, :3])

@@ -1,6 +1,7 @@
 """Small EPUB, DOCX, ODT, PPTX and XPS files, made by hand so that tests know every byte of them."""
 
 import zipfile
+from collections.abc import Mapping
 from io import BytesIO
 
 from pptx import Presentation
@@ -12,7 +13,7 @@ _RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 
-def zipped(members: dict[str, str | bytes], stored: tuple[str, ...] = ("mimetype",)) -> bytes:
+def zipped(members: Mapping[str, str | bytes], stored: tuple[str, ...] = ("mimetype",)) -> bytes:
     """A ZIP file; `stored` members are not compressed."""
     target = BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,8 +1,11 @@
 """EPUB, DOCX, ODT, PPTX and XPS: exact texts of small files, and what broken ones end as."""
 
+import re
 import struct
 import zipfile
+from collections import Counter
 from io import BytesIO
+from random import Random
 
 import pytest
 
@@ -52,6 +55,27 @@ def test_a_book_whose_chapters_are_encrypted_is_rejected_and_obfuscated_fonts_do
     assert read_office(locked, None).reason == "encrypted"
     fonts = epub(chapters, {"META-INF/encryption.xml": encryption.format("OEBPS/f.otf")})
     assert text_of(fonts) == "One chapter."
+
+
+def test_a_book_with_a_missing_chapter_is_read_and_says_so() -> None:
+    chapters = {"a.xhtml": xhtml("<p>First.</p>"), "b.xhtml": xhtml("<p>Third.</p>")}
+    book = epub(chapters)
+    spine = '<itemref idref="i0"/>'
+    lost = '<item id="x" href="lost.xhtml" media-type="application/xhtml+xml"/></manifest>'
+    members = members_of(book)
+    written = str(members["OEBPS/content.opf"], "utf-8")
+    members["OEBPS/content.opf"] = (
+        written.replace("</manifest>", lost).replace(spine, f'{spine}<itemref idref="x"/>').encode()
+    )
+    found = read_office(zipped(members), None)
+    assert (found.text, found.meta["missing_chapters"]) == ("First.\n\nThird.", "1")
+    assert "missing_chapters" not in read_office(book, None).meta
+    none = {name: data for name, data in members.items() if name[6:] not in chapters}
+    refused = read_office(zipped(none), None)
+    assert (refused.reason, refused.message) == (
+        "broken_document",
+        "none of its 3 chapters is in the package",
+    )
 
 
 def test_docx_keeps_headings_tables_code_and_formulas() -> None:
@@ -174,6 +198,74 @@ def test_what_cannot_be_read_says_why(payload: bytes, reason: str) -> None:
     found = read_office(payload, None)
     assert (found.reason, found.text) == (reason, None)
     assert found.message
+
+
+def members_of(payload: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(BytesIO(payload)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize(
+    ("payload", "name", "data", "raised"),
+    [
+        (docx(paragraph("x")), "_rels/.rels", b"<Relationships", "ExpatError"),
+        (docx(paragraph("x")), "word/styles.xml", b"<w:styles", "ExpatError"),
+        (pptx(), "ppt/_rels/presentation.xml.rels", b"<Relationships", "XMLSyntaxError"),
+        (pptx(), "ppt/slides/slide1.xml", b"<p:sld", "XMLSyntaxError"),
+    ],
+    ids=["relations", "styles", "relations of slides", "slide"],
+)
+def test_what_a_library_raises_on_an_odd_document_is_the_reject_of_it(
+    payload: bytes, name: str, data: bytes, raised: str
+) -> None:
+    found = read_office(zipped(members_of(payload) | {name: data}), None)
+    assert (found.reason, found.text) == ("broken_document", None)
+    assert found.message is not None
+    assert found.message.startswith(raised)
+
+
+GLYPHS = (
+    '<Canvas RenderTransform="1,0,0,1,0,100"><Glyphs UnicodeString="Snow lay" OriginX="80" '
+    'OriginY="300" FontRenderingEmSize="16" Indices="1,50;2;3,60"/></Canvas>'
+    '<Glyphs UnicodeString="雪が降った" OriginX="80" OriginY="400" FontRenderingEmSize="16" '
+    'BidiLevel="1" StyleSimulations="BoldSimulation"/>'
+)
+
+
+def mutated(members: dict[str, bytes], random: Random) -> dict[str, bytes]:
+    """One member cut, shortened, doubled in part, or with other bytes or numbers in it."""
+    name = random.choice(sorted(members))
+    data = bytearray(members[name])
+    start, end = sorted(random.randrange(len(data) + 1) for _ in range(2))
+    numbers = [match.span() for match in re.finditer(rb"\d+", data)] or [(start, end)]
+    first, last = random.choice(numbers)
+    number = random.choice([b"-1", b"0", b"1e308", b"NaN", b"9" * 400, b""])
+    changes = (
+        (start, len(data), b""),
+        (start, min(end, start + 20), b""),
+        (start, start, bytes(data[start:end])),
+        (start, start + 1, random.randbytes(1)),
+        (first, last, number),
+        (first, last, number),
+    )
+    low, high, change = random.choice(changes)
+    data[low:high] = change
+    return members | {name: bytes(data)}
+
+
+def test_whatever_stands_in_an_xps_is_a_text_or_a_reject() -> None:
+    whole = members_of(xps(GLYPHS))
+    reasons: Counter[str | None] = Counter()
+    for seed in range(500):
+        random = Random(seed)
+        members = whole
+        for _ in range(random.randint(1, 3)):
+            members = mutated(members, random)
+        found = read_office(zipped(members), "application/vnd.ms-xpsdocument")
+        assert (found.reason is None) == bool(found.text)
+        assert not (found.message or "").startswith(("ValueError", "OverflowError", "TypeError"))
+        reasons[found.reason] += 1
+    assert reasons.keys() == {None, "no_text", "broken_document"}
 
 
 def test_a_member_with_a_password_is_told() -> None:

@@ -27,6 +27,7 @@ LATEXML = (
     '<table class="ltx_equation ltx_eqn_table"><tr><td></td><td><math alttext="\\displaystyle x=1" '
     'display="block"><mi>x</mi></math></td><td>(1)</td></tr></table>'
 )
+CODECOGS = "https://latex.codecogs.com/svg.latex"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,28 @@ LATEXML = (
             "a\n\n$$\\hat{p}$$",
         ),
         ("<ul><li>a<math display=block><mi>x</mi></math></ul>", "- a\n\n  $$x$$"),
+        (
+            "so <m:math><m:mfrac><m:mi>a</m:mi><m:mi>b</m:mi></m:mfrac></m:math> is",
+            "so $\\frac{a}{b}$ is",
+        ),
+        (
+            "<p>a <mml:math display='block'><mml:msup><mml:mi>x</mml:mi><mml:mn>2</mml:mn>"
+            "</mml:msup></mml:math></p>b",
+            "a\n\n$$x^2$$\n\nb",
+        ),
+        (f"<img src='{CODECOGS}?x' title='a_1 + b'>", "$a_1 + b$"),
+        (f"<img src='{CODECOGS}?x&space;=&space;y&space;&plus;&space;1'>", "$x = y + 1$"),
+        (
+            f"<img src='{CODECOGS}?\\dpi{{120}}&space;\\bg{{white}}&space;\\large&space;"
+            "\\frac{a}{b}' alt='a fraction'>",
+            "$\\frac{a}{b}$",
+        ),
+        (
+            f"<img src='{CODECOGS}?%5Cinline%20%5Cfn_phv%20%5Clargex%20a&amp;space;b'>",
+            "$\\largex a b$",
+        ),
+        ("we see $$\na % first\n+ b\n$$ here\nand", "we see $$\na % first\n+ b\n$$ here and"),
+        ("we see $$\na \\% b\n$$ and\n10 % of $$5", "we see $$ a \\% b $$ and 10 % of $$5"),
         (
             "<table><tr><th>a<th>b<tr><td><math><mi>x</mi></math><td>c</table>",
             "| a | b |\n| --- | --- |\n| $x$ | c |",

@@ -32,6 +32,19 @@ def rendered(markup: str) -> str:
         ("<p>press <kbd>Ctrl</kbd> <abbr title=x>HTML</abbr></p>", "press Ctrl HTML"),
         ("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby>です", "漢字です"),
         ("<pre class=wp-block-verse>Roses\nare red</pre>", "Roses\nare red"),
+        (
+            "a <span style='color: red; display : block'>b</span> c <a style=display:block>d</a>e",
+            "a\nb\nc\nd\ne",
+        ),
+        (
+            "<h2>Use<a href='#use'>#</a></h2>x<h3><a href='/d#c'> &para; </a>C</h3>y",
+            "## Use\n\nx\n\n### C\n\ny",
+        ),
+        (
+            "<h2>Language C<a href='/sharp'>#</a></h2>see <a href='#a'>#</a>",
+            "## Language C#\n\nsee #",
+        ),
+        ("a<amp-ad type=x><div>buy</div></amp-ad>b", "ab"),
         ("", ""),
     ],
 )
@@ -56,6 +69,10 @@ def test_text_is_written_as_it_reads(markup: str, markdown: str) -> None:
         ("<ul><li>a<blockquote>b</blockquote></ul>", "- a\n\n  > b"),
         ("<dl><dt>A</dt><dd>one</dd><dd>two</dd><dt>B</dt><dd>x", "A\n: one\n: two\n\nB\n: x"),
         ("<dl><dd>only indented</dd></dl>", "only indented"),
+        (
+            "<dl><div><dt>A</dt> <dd>one</dd></div> <div><dt>B</dt> <dt>C</dt><dd>x</div></dl>",
+            "A\n: one\n\nB\nC\n: x",
+        ),
     ],
 )
 def test_lists_and_quotations_are_indented(markup: str, markdown: str) -> None:
@@ -104,6 +121,27 @@ def test_xhtml_has_empty_elements() -> None:
 def test_bytes_that_are_not_utf8_stay_apart_from_formulas() -> None:
     markup = b"<p>a\xff0\xffb <math><mi>x</mi></math></p>"
     assert render_page(markup) == "a\ufffd0\ufffdb $x$"
+
+
+def test_paragraphs_in_a_heading_are_prose() -> None:
+    first, second = "The river rose during the night. " * 4, "Nobody remembers such a flood. " * 4
+    assert rendered(f"<h1>Flood<p>{first}<p>{second}") == (
+        f"Flood\n\n{first.strip()}\n\n{second.strip()}"
+    )
+    title = "昨日は天気がとても" * 20
+    assert rendered(f"<h1><p>{title}</p></h1><p>x") == f"# {title}\n\nx"
+
+
+def test_lists_and_quotations_are_indented_sixteen_times_at_most() -> None:
+    lines = rendered("<ul><li>x" * 20_000).split("\n")
+    assert lines[:17] == ["  " * i + "- x" for i in range(16)] + ["  " * 16 + "x"]
+    assert len(lines) == 20_000
+    assert max(map(len, lines)) == len(lines[16])
+    numbered = rendered("<ol><li>x" * 40).split("\n")
+    assert numbered[15:18] == [" " * 45 + "1. x", " " * 48 + "x", " " * 48 + "x"]
+    assert rendered("<blockquote>" * 40 + "x") == "> " * 16 + "x"
+    after = "<ul><li>x" * 40 + "</ul>" * 40 + "<ul><li>y<ul><li>z"
+    assert rendered(after).split("\n")[-2:] == ["- y", "  - z"]
 
 
 def test_text_longer_than_its_page_is_bounded() -> None:

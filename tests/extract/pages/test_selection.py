@@ -204,6 +204,77 @@ def test_text_of_another_engine_is_found_in_the_nodes(language: str) -> None:
     assert [bool(keep[c + 1]) for c in cells] == [True, True]
 
 
+SMALL_PAGES = {
+    "table": (
+        "<h1>Prices</h1><table><tr><th>Item<th>Price<tr><td>Tea<td>2<tr><td>Rice<td>3</table>",
+        "# Prices\n\n| Item | Price |\n| --- | --- |\n| Tea | 2 |\n| Rice | 3 |",
+    ),
+    "headings": (
+        "<h1>Shop</h1><h2>Opening hours</h2><h2>Contact</h2>",
+        "# Shop\n\n## Opening hours\n\n## Contact",
+    ),
+    "sentence": (
+        "<h1>Note</h1><div><p>The library is closed on Monday, the reading room on Tuesday.</p>"
+        "</div>",
+        "# Note\n\nThe library is closed on Monday, the reading room on Tuesday.",
+    ),
+    "lists": (
+        "<h1>Kit</h1><p>Take these things along, whatever the weather may be.</p><ul><li>rope"
+        "<li>map</ul><ol><li>eat<li>go</ol><table><tr><td>a<td>1<tr><td>b<td>2</table>",
+        "# Kit\n\nTake these things along, whatever the weather may be.\n\n- rope\n- map\n\n"
+        "1. eat\n2. go\n\n| a | 1 |\n| --- | --- |\n| b | 2 |",
+    ),
+}
+
+
+@pytest.mark.parametrize("engine", ["fast", "auto"])
+@pytest.mark.parametrize(("page", "text"), SMALL_PAGES.values(), ids=SMALL_PAGES)
+def test_small_page_is_kept_whole(page: str, text: str, engine: str) -> None:
+    assert text_of(f"<html><body>{page}</body></html>", engine) == text
+
+
+def test_table_at_the_end_and_title_at_the_head_follow_what_the_other_engine_has() -> None:
+    first, second = PARAGRAPHS["en"]
+    dom = parse(
+        f"<h1>A title of some length</h1><table><tr><td>1<td>2</table><p>{first}</p><h1>An "
+        f"advertisement</h1><p>{second}</p><table><tr><td>3<td>4</table>".encode()
+    )
+    selected = np.ones(len(dom), np.bool_)
+    keep = nodes_of_text(dom, f"{first} {second}", selected)
+    titles = np.flatnonzero(dom.tag == TAG["h1"])
+    cells = np.flatnonzero(dom.tag == TAG["td"])
+    assert [bool(keep[t + 1]) for t in titles] == [True, False]
+    assert [bool(keep[c + 1]) for c in cells] == [True] * 4
+    selected[:] = False
+    assert not nodes_of_text(dom, first, selected)[[*(titles + 1), *(cells + 1)]].any()
+
+
+def test_short_page_loses_nothing_to_the_other_engine() -> None:
+    page = (
+        "<html><body><h1>Header</h1><p>This is the first paragraph.</p><table><tr><td>A<td>B</tr>"
+        "<tr><td><table><tr><td>A1<td>B1<tr><td>D1<td>E1</table><td>2...</table>After the table"
+        "</body></html>"
+    )
+    assert select(parse(page.encode())).score < 0.5
+    assert text_of(page, "auto") == text_of(page, "fast")
+    assert text_of(page, "auto").endswith("2...\n\nAfter the table")
+
+
+def test_choice_that_loses_most_of_the_page_is_not_taken() -> None:
+    first, _ = PARAGRAPHS["en"]
+    rows = "".join(f"<tr><td>Station {i} of the line<td>{i} km" for i in range(40))
+    page = f"<body><div><p>{first}</p></div><table>{rows}</table></body>"
+    dom = parse(page.encode())
+    assert select(dom).score < 0.5
+    assert main_text(dom, "auto").text.count("Station") == 40
+
+
+def test_prose_in_a_heading_is_text() -> None:
+    first, second = PARAGRAPHS["en"]
+    text = f"{first} {second} {first}"
+    assert text_of(f"<body><div><h1>{text}</h1></div><nav>{MENU}</nav></body>") == text
+
+
 def test_article_that_is_only_written_for_machines() -> None:
     first, second = PARAGRAPHS["en"]
     page = (

@@ -49,6 +49,11 @@ from pipelines.extract.pages.rendering import render_page
             "</table>",
             "| Cmd | Use |\n| --- | --- |\n| `a\\|b` | $x$ i j |",
         ),
+        (
+            "<table><tr><th>Call<th>Gives<tr><td><pre>f(1,\n  2)</pre><td><ul><li>one<li>two</ul>"
+            "</table>",
+            "| Call | Gives |\n| --- | --- |\n| `f(1, 2)` | one two |",
+        ),
     ],
 )
 def test_data_is_a_table_of_markdown(markup: str, markdown: str) -> None:
@@ -66,8 +71,12 @@ def test_data_is_a_table_of_markdown(markup: str, markdown: str) -> None:
             "a\n\n| p | q |\n| --- | --- |\n| 1 | 2 |",
         ),
         (
-            "<table><tr><th>a<th>b<tr><td><pre>x\n y</pre><td>c</table>",
+            "<table><tr><td>a<td>b<tr><td><pre>x\n y</pre><td>c</table>",
             "a\nb\n\n```\nx\n y\n```\n\nc",
+        ),
+        (
+            f"<table><tr><th>a<th>b<tr><td><pre>x\n{'y' * 200}</pre><td>c</table>",
+            f"a\nb\n\n```\nx\n{'y' * 200}\n```\n\nc",
         ),
     ],
 )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipelines.extract.pdf.joining import settle
+from pipelines.config import PdfConfig
+from pipelines.extract.pdf.joining import joined, settle
 from pipelines.extract.pdf.schema import (
     BLANK,
     GARBLED,
@@ -15,6 +16,7 @@ from pipelines.extract.pdf.schema import (
     SUSPECT,
     TEXT,
     Page,
+    PdfPages,
 )
 
 TRUE = "The ferry left at seven and came back at noon, and nobody had seen the other shore. " * 2
@@ -58,3 +60,16 @@ def test_page_is_settled_by_the_better_reading(
     found = settle(page, seen)
     assert (found.page, found.outcome, found.score) == (3, outcome, score)
     assert found.text == {"layer": text, "seen": TRUE, None: None}[kept]
+
+
+def test_file_without_text_counts_what_it_says() -> None:
+    refused = Page(page=1, outcome=REJECTED, reason="page_limit", message="beyond")
+    blank = Page(page=2, outcome=BLANK)
+    wordless = Page(page=3, outcome=TEXT, text=" \n", reader="pdfium/1")
+    for pages, reason, message in (
+        ((blank, blank), "no_text", "all 2 pages are blank"),
+        ((blank, wordless), "no_text", "of 2 pages: blank 1, text 1"),
+        ((refused, blank, wordless), "no_good_page", "of 3 pages: page_limit 1, blank 1, text 1"),
+    ):
+        row = joined(PdfPages(meta={}, pages=pages), [], PdfConfig())
+        assert (row.text, row.reason, row.message) == (None, reason, message)

@@ -243,3 +243,19 @@ def test_page_without_runs_is_empty() -> None:
     )
     assert layout_pages([nothing])[0].text == ""
     assert layout_pages([]) == []
+
+
+def test_raised_piece_of_a_bracket_is_no_mark_and_no_heading() -> None:
+    page = Sheet().column(50, 200, LEFT).put(50, 300, ")", 14).put(58, 296, "\uf8f9", 8)
+    page.column(50, 340, RIGHT)
+    found = text_of(page)[0]
+    assert "<sup>" not in found
+    assert "#" not in found
+
+
+def test_marks_of_raised_signs_are_no_letters_of_a_heading() -> None:
+    page = Sheet().column(50, 200, LEFT).put(50, 300, "(", 14).put(58, 296, "2", 8)
+    page.column(50, 340, RIGHT)
+    found = text_of(page)[0]
+    assert "(<sup>2</sup>" in found
+    assert "#" not in found

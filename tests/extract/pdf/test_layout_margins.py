@@ -111,3 +111,18 @@ def test_numbers_of_lines_go_and_a_column_of_figures_stays() -> None:
         table.put(30, 120 + 12 * i, str(7 * i * i % 31), 8)
     assert dropped(page) == {str(i + 1): "line_number" for i in range(12)}
     assert dropped(table) == {}
+
+
+def test_foot_of_several_long_lines_that_repeats_goes_wholly() -> None:
+    lines = [
+        "This is given in good faith and without any warranty by the mill and its heirs, who " * 2,
+        "are not liable for what the horses did, nor for what they were told to do by others " * 2,
+        "and reserve the right to change these words wherever they stand, at any time at all " * 2,
+    ]
+    pages = [story(i) for i in range(3)]
+    for page in pages:
+        for i, text in enumerate(lines):
+            page.put(50, 740 + 8 * i, text.strip(), 6, width=500)
+    for found in layout_pages([page.runs for page in pages]):
+        assert found.dropped == tuple(("running_foot", text.strip()) for text in lines)
+        assert "warranty" not in found.text

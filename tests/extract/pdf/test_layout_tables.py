@@ -123,3 +123,25 @@ def test_items_of_a_list_are_no_table() -> None:
     for i, line in enumerate(STORY):
         page.put(60, 100 + 14 * i, f"{i + 1}.").put(90, 100 + 14 * i, line, width=230)
     assert text_of(page)[0] == "\n".join(f"{i + 1}. {line}" for i, line in enumerate(STORY))
+
+
+def test_two_columns_of_items_in_a_box_are_lists() -> None:
+    page = Sheet().put(100, 100, "Key points", bold=True)
+    left = ["The wheel of the mill turns,", "and so the stones have to grind."]
+    right = ["The miller sleeps and snores", "through the day and the night."]
+    for i in range(6):
+        page.put(100, 120 + 24 * i, "\u2022 " + left[0]).put(100, 132 + 24 * i, left[1])
+        page.put(300, 120 + 24 * i, "\u2022 " + right[0]).put(300, 132 + 24 * i, right[1])
+    page.rules += [(90, y, 490, y + 0.5) for y in (96, 113, 268)]
+    found = text_of(page)[0]
+    items = ["- " + " ".join(left)] * 6 + ["- " + " ".join(right)] * 6
+    assert [line for line in found.split("\n") if line] == ["# Key points", *items]
+
+
+def test_narrow_columns_of_items_stay_a_table() -> None:
+    page = grid(Sheet(), 100, 100, [120, 80], [["Has", "Lacks"]])
+    for i in range(4):
+        page.put(100, 120 + 12 * i, "\u2022 four legs").put(220, 120 + 12 * i, "\u2022 wings")
+    page.rules += [(90, y, 320, y + 0.5) for y in (96, 113, 172)]
+    cells = tables(text_of(page)[0])
+    assert cells == [[["Has", "Lacks"], *[["\u2022 four legs", "\u2022 wings"]] * 4]]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines.config import ExtractConfig, PdfConfig, SourceConfig
 from pipelines.extract.job import ExtractJob
-from pipelines.extract.pdf.document import read_layered_pages
+from pipelines.extract.pdf.document import read_layered_pages, read_pdf
 from pipelines.extract.recount import recount_faults
 from pipelines.extract.sources import list_source
 from pipelines.workspace.audit import audit
@@ -107,6 +107,9 @@ def test_pictures_are_documents_page_by_page(tmp_path: Path, children: Children)
     ]
     assert {page["score"] for page in pages} == {1.0}
     assert {page["num_chars"] for page in pages} == {None}
+    sure = [page["confidence"] for page in pages if page["outcome"] == "ocr"]
+    assert len(sure) == 4
+    assert all(0.9 < confidence <= 1 for confidence in sure)
 
 
 MIXED = {
@@ -167,6 +170,72 @@ def test_letters_drawn_as_curves_are_looked_at() -> None:
     assert page.signs is not None
     assert page.signs.num_small_paths > 200
     assert page.signs.num_chars == len("Page17")
+
+
+def test_blank_frames_take_no_place_among_the_pages_for_ocr() -> None:
+    payload = saved(*(s.copy() for s in (EMPTY, SHEET, EMPTY, SHEET, SHEET)), kind="TIFF")
+    found = read_layered_pages(payload, PdfConfig(max_ocr_pages=2), "image/tiff")
+    assert [(page.page, page.outcome, page.reason) for page in found.pages] == [
+        (1, "blank", None),
+        (2, "scan", None),
+        (3, "blank", None),
+        (4, "scan", None),
+        (5, "rejected", "ocr_page_limit"),
+    ]
+
+
+def test_page_whose_layer_gives_no_text_is_looked_at() -> None:
+    payload = pdf_of([(60, -400, "A line far above the page.")])
+    (page,) = read_layered_pages(payload, PdfConfig()).pages
+    assert (page.outcome, page.reason, page.score) == ("scan", "no_text_layer", 1.0)
+    assert page.signs is not None
+    assert page.signs.num_chars > 0
+    row = read_pdf(payload, PdfConfig(ocr="none"))
+    assert [(p.outcome, p.reason) for p in row.pages] == [("blank", None)]
+    assert (row.reason, row.message) == ("no_text", "all 1 pages are blank")
+
+
+def unmapped_page(text: str) -> bytes:
+    """A square and a line in a font whose glyphs have numbers; PDFium finds the objects."""
+    names = b" ".join(b"/g%d" % code for code in range(32, 127))
+    font = (
+        b"<</Type/Font/Subtype/Type1/BaseFont/ABCDEF+Own/FirstChar 32/LastChar 126/Widths[%s]"
+        b"/Encoding<</Type/Encoding/Differences[32 %s]>>>>" % (b" 600" * 95, names)
+    )
+    shown = (
+        b"60 100 300 200 re f BT /F 12 Tf 60 700 Td (%s) Tj ET"
+        % text.replace("\\", "\\\\").encode()
+    )
+    objects = (
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 5 0 R"
+        b"/Resources<</Font<</F 4 0 R>>>>>>",
+        font,
+        b"<</Length %d>>stream\n%s\nendstream" % (len(shown), shown),
+    )
+    numbered = (b"%d 0 obj\n%s\nendobj\n" % pair for pair in enumerate(objects, start=1))
+    return b"%PDF-1.4\n" + b"".join(numbered) + b"trailer<</Root 1 0 R>>\n%%EOF"
+
+
+SHIFTED = "7KH IHUU\\ OHIW DW VHYHQ"  # "The ferry left at seven", 29 codes lower
+
+
+def test_few_words_of_codes_that_no_font_explains_are_no_text_without_ocr() -> None:
+    settings = PdfConfig(ocr="none")
+    row = read_pdf(unmapped_page(SHIFTED), settings)
+    assert [(p.outcome, p.reason) for p in row.pages] == [("rejected", "ocr_disabled")]
+    assert row.text is None
+    (page,) = read_layered_pages(unmapped_page(SHIFTED), settings).pages
+    assert page.signs is not None
+    assert (page.text, page.signs.unmapped, page.score) == (SHIFTED, 1.0, 0.95)
+
+
+@pytest.mark.parametrize("text", ["KEY INVESTOR INFORMATION", "Ferry at 7", "THAN N", "NDR"])
+def test_few_words_that_a_font_does_not_explain_are_kept(text: str) -> None:
+    (page,) = read_layered_pages(unmapped_page(text), PdfConfig(ocr="none")).pages
+    assert page.signs is not None
+    assert (page.outcome, page.text, page.signs.unmapped) == ("text", text, 1.0)
 
 
 SCANS = {
