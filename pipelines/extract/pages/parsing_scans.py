@@ -52,13 +52,8 @@ def is_letter(byte: int) -> bool:
 
 
 @inlined_lean_kernel
-def scan_name(data: Bytes, start: int) -> tuple[int, int]:
-    """Reads a tag's name.
-
-    Returns:
-        The byte behind it and its hash.
-    """
-    n = data.size
+def _scan_name(data: Bytes, start: int, n: int) -> tuple[int, int]:
+    """Reads a tag's name up to byte `n`; the byte behind it and its hash."""
     position = start
     value = _OFFSET
     while position < n:
@@ -68,6 +63,16 @@ def scan_name(data: Bytes, start: int) -> tuple[int, int]:
         value = (value ^ np.uint64(_LOWER[byte])) * _PRIME
         position += 1
     return position, int(np.int64(value))
+
+
+@inlined_lean_kernel
+def scan_name(data: Bytes, start: int) -> tuple[int, int]:
+    """Reads a tag's name.
+
+    Returns:
+        The byte behind it and its hash.
+    """
+    return _scan_name(data, start, data.size)
 
 
 @inlined_lean_kernel
@@ -242,13 +247,4 @@ def scan_name_bounded(data: Bytes, start: int) -> tuple[int, int]:
 
     Else `</` before every byte of a long run would have it read again and again.
     """
-    n = min(data.size, start + 10)
-    position = start
-    value = _OFFSET
-    while position < n:
-        byte = data[position]
-        if _KINDS[byte]:
-            break
-        value = (value ^ np.uint64(_LOWER[byte])) * _PRIME
-        position += 1
-    return position, int(np.int64(value))
+    return _scan_name(data, start, min(data.size, start + 10))

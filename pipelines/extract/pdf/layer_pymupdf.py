@@ -12,7 +12,6 @@ import numpy as np
 from pipelines.extract.pdf.layout_runs import PageRuns
 
 # Flags of a span (pymupdf, `TEXT_FONT_*`).
-_SUPERSCRIPT: Final = 1
 _ITALIC: Final = 2
 _FIXED_PITCH: Final = 8
 _BOLD: Final = 16
