@@ -362,7 +362,9 @@ def _provenance_columns(stage: Stage) -> list[str]:
     if caps is None:
         return []
     needed = {
-        DEPTH: caps.max_share is not None or caps.max_depth is not None,
+        DEPTH: any(
+            cap is not None for cap in (caps.max_share, caps.max_share_per_group, caps.max_depth)
+        ),
         REWRITE_INDEX: caps.max_rewrites_per_seed is not None,
     }
     return [name for name, is_needed in needed.items() if is_needed]

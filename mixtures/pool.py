@@ -11,6 +11,7 @@ the cell.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from mixtures.spec import QuaDMix, QualityCurve, Stage
 from mixtures.tallies import eligible
 
 ROW_KEYS = ("group", "bucket", "is_synthetic", "bin")
+_HALVINGS: Final = 40
+_ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,8 @@ class Pool:
             synthetic_part: Part of the cap that synthetic documents may reach, from 0 to 1.
             weighted: False: as if the stage had no weight.
         """
-        return self.sums(self._caps(synthetic_part, self.room if weighted else 1.0))
+        room = self.room if weighted else np.ones(len(self.room))
+        return self.sums(self._caps(synthetic_part * self._group_parts(room, synthetic_part), room))
 
     def shape(self, target: Floats) -> Floats:
         """How often each row wants to be drawn, relative to others of its cell.
@@ -110,14 +114,71 @@ class Pool:
         Returns:
             float64[num_rows], at most `max_epochs`.
         """
-        caps = self._caps(synthetic_part, self.room)
+        parts = synthetic_part * self._group_parts(self.room, synthetic_part)
         # A row with room may fill it, even where its weight is too small for float64.
-        shape = relative(self.shape(target), self.cell, self.room > 0)
-        tokens = fill_each(shape * self.row_tokens, caps, target, self.cell)
+        shape = relative(self.shape(target), self.cell, self.room > 0) * self.row_tokens
+        tokens = fill_each(shape, self._caps(parts, self.room), target, self.cell)
+        if self._group_share is not None:
+            tokens = self._within_group_share(tokens, shape, target, parts, self._group_share)
         return np.minimum(tokens / self.row_tokens, self.stage.max_epochs)
 
-    def _caps(self, synthetic_part: float, room: Floats | float) -> Floats:
-        part = np.where(self.is_synthetic, synthetic_part, 1.0)
+    @property
+    def _group_share(self) -> float | None:
+        caps = self.stage.synthetic
+        has_any = caps is not None and bool(self.is_synthetic.any())
+        return caps.max_share_per_group if caps is not None and has_any else None
+
+    def _group_parts(self, room: Floats, synthetic_part: float) -> Floats:
+        """Part of its cap that synthetic text may reach in each cell, float64[num_cells].
+
+        Of a cell that is drawn to its capacity, synthetic text then gives no more than its share:
+        s of the whole is s / (1 - s) of the natural text.
+        """
+        parts = np.ones(len(self.groups))
+        share = self._group_share
+        if share is None:
+            return parts
+        tokens = room * self.row_tokens
+        natural = self.sums(np.where(self.is_synthetic, 0.0, tokens))
+        synthetic = synthetic_part * self.sums(np.where(self.is_synthetic, tokens, 0.0))
+        allowed = natural * share / (1 - share)
+        over = synthetic > allowed
+        parts[over] = allowed[over] / synthetic[over]
+        return parts
+
+    def _within_group_share(
+        self, tokens: Floats, shape: Floats, target: Floats, parts: Floats, share: float
+    ) -> Floats:
+        """Tokens of each row, with less synthetic text where a cell has more than its share.
+
+        What is taken from synthetic rows the natural ones of the cell give, up to their caps; the
+        capacity was cut so that they can.
+        """
+
+        def is_over(drawn: Floats) -> npt.NDArray[np.bool_]:
+            synthetic = self.sums(np.where(self.is_synthetic, drawn, 0.0))
+            over: npt.NDArray[np.bool_] = synthetic > share * self.sums(drawn) * (1 + _ROUNDING)
+            return over
+
+        over = is_over(tokens)
+        if not over.any():
+            return tokens
+        low, high = np.where(over, 0.0, parts), parts.copy()
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            too_much = is_over(fill_each(shape, self._caps(middle, self.room), target, self.cell))
+            high = np.where(too_much & over, middle, high)
+            low = np.where(too_much | ~over, low, middle)
+        return fill_each(shape, self._caps(low, self.room), target, self.cell)
+
+    def _caps(self, synthetic_parts: Floats, room: Floats) -> Floats:
+        """Tokens that each row may give, float64[num_rows].
+
+        Args:
+            synthetic_parts: float64[num_cells], part of the cap that synthetic rows may reach.
+            room: float64[num_rows].
+        """
+        part = np.where(self.is_synthetic, synthetic_parts[self.cell], 1.0)
         caps: Floats = self.stage.max_epochs * part * room * self.row_tokens
         return caps
 

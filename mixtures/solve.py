@@ -15,6 +15,8 @@ For every group, length bucket and bin the plan gives E, the expected draws of o
 - `synthetic.max_share` holds for every kind of budget: all synthetic documents get the smaller cap
   t * max_epochs, with the largest t in [0, 1] for which their expected tokens stay within the
   share. One t for all, so that no group pays for another, found by bisection.
+- `synthetic.max_share_per_group` holds in every cell by itself: natural text of the cell takes
+  over, as far as its caps allow, and the capacity of the cell is what is left.
 - A budget is met within 0.1 %, or refused with the amount and what to relax.
 
 `unimax` follows the budget: equal parts up to the caps. Its largest budget fills every cap, so with
@@ -88,6 +90,7 @@ def solve(stage: Stage, tallied: pa.Table) -> StagePlan:
     pool = pool_of(stage, tallied)
     check_buckets(pool, tallied)
     check_named(pool, tallied)
+    _check_groups(pool)
     most = _largest_part(pool, lambda part: _limits_at(pool, part).tokens)
     limits = _limits_at(pool, most)
     costs = _costs(pool, limits, most)
@@ -104,6 +107,22 @@ def solve(stage: Stage, tallied: pa.Table) -> StagePlan:
         attainable_tokens=limits.tokens,
         limited_by=limits.limited_by,
         costs=costs,
+    )
+
+
+def _check_groups(pool: Pool) -> None:
+    """Refuses a share of groups that leaves nothing to draw in any of them.
+
+    Raises:
+        MixtureError: There is no natural text.
+    """
+    caps = pool.stage.synthetic
+    if caps is None or caps.max_share_per_group is None or pool.capacity(1.0).any():
+        return
+    raise MixtureError(
+        f"{pool.stage.place}.synthetic.max_share_per_group: found {caps.max_share_per_group:g}, "
+        "and no group has natural text to draw besides the synthetic; allowed: a share of groups "
+        "that have some; remove it, or let where, shares and weight keep natural text"
     )
 
 

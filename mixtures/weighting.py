@@ -244,6 +244,14 @@ class SyntheticCaps(Model):
         description="a number above 0 up to 1: the part of the stage's tokens that synthetic "
         "documents (depth above 0) give at most; to take none write max_depth: 0",
     )
+    max_share_per_group: (
+        Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)] | None
+    ) = Field(
+        default=None,
+        description="a number between 0 and 1: the part of the tokens of each group (of group_by), "
+        "in each of its length buckets, that synthetic documents give at most; a group without "
+        "natural text then gives none",
+    )
     max_depth: Annotated[int, Field(ge=0, strict=True)] | None = Field(
         default=None,
         description="a whole number from 0: generations of models between a human and the text "

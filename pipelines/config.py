@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -22,15 +21,18 @@ from pydantic import (
 from mixtures.errors import MixtureError, listed, nearest
 from mixtures.strict_yaml import read_yaml
 from pipelines.complaints import complaints
+from pipelines.extract.code_files import CodeConfig
+from pipelines.extract.pdf.vl_settings import VlConfig
+from pipelines.models.settings import ModelConfig
+from pipelines.quantities import Bytes, Seconds, Share, Tokens
+from pipelines.synthesize.settings import SynthesizeConfig
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)i?[bB]?")
 _YAML: Final = (".yaml", ".yml")
 _TOKENIZER_FILES: Final = (".json", ".tiktoken")
 _HUB_NAME: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?", re.ASCII)
 _OBJECT: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
 _MIN_CONTACT_CHARS: Final = 3
-_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 class ConfigError(ValueError):
@@ -43,46 +45,6 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _parse_size(value: object) -> object:
-    """Bytes from `256MB`, `64MiB` or a plain number; units are powers of 1,024."""
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value.strip())
-    if not match:
-        raise ValueError("a size is a number of bytes such as 1000000, 64MB or 1GB")
-    return int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
-
-
-def _parse_count(value: object) -> object:
-    """A count from `64M` or a plain number; units are powers of 1,000."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKMBT]?)", value.strip())
-    if not match:
-        raise ValueError("a number of tokens is a plain number or one with K, M, B or T")
-    return int(float(match[1]) * 1000 ** {"": 0, "k": 1, "m": 2, "b": 3, "t": 4}[match[2].lower()])
-
-
-def _parse_seconds(value: object) -> object:
-    """Seconds from `30s`, `500ms`, `2min` or a plain number."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min)", value.strip())
-    if not match:
-        raise ValueError("a time is a number of seconds, or such as 500ms, 30s, 2min")
-    return float(match[1]) * {"ms": 0.001, "s": 1.0, "min": 60.0}[match[2]]
-
-
-def _parse_share(value: object) -> object:
-    """A share from `10%` or a plain number."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())
-    if not match:
-        raise ValueError("a share is a number from 0 to 1, or such as 10%")
-    return float(match[1]) / 100
-
-
 def _check_contact(text: str) -> str:
     if len(text.strip()) < _MIN_CONTACT_CHARS:
         raise ValueError("an e-mail address or URL at which a site can complain")
@@ -90,20 +52,16 @@ def _check_contact(text: str) -> str:
 
 
 def _check_ocr_name(name: str) -> str:
-    if name not in ("rapidocr", "none") and not _OBJECT.fullmatch(name):
+    if name not in ("rapidocr", "vl", "none") and not _OBJECT.fullmatch(name):
         raise ValueError(
-            "OCR is done by rapidocr, none, or module:object, which names an OcrEngine (see "
-            "pipelines/extract/pdf/ocr.py)"
+            "OCR is done by rapidocr, vl (a model), none, or module:object, which names an "
+            "OcrEngine (see pipelines/extract/pdf/ocr.py)"
         )
     return name
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
 OcrName = Annotated[str, AfterValidator(_check_ocr_name)]
-Bytes = Annotated[int, BeforeValidator(_parse_size), Field(gt=0)]
-Tokens = Annotated[int, BeforeValidator(_parse_count), Field(gt=0)]
-Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(ge=0)]
-Share = Annotated[float, BeforeValidator(_parse_share), Field(ge=0, le=1)]
 Level = Literal["bytes", "text", "url", "near", "boilerplate", "repeats"]
 
 
@@ -184,10 +142,11 @@ class SourceConfig(_Settings):
     crawl: CrawlConfig | None = None
     """In place of a path: web pages that are fetched now."""
     format: (
-        Literal["html", "text", "pdf", "image", "office", "warc", "wet", "jsonl", "parquet"] | None
+        Literal["html", "text", "code", "pdf", "image", "office", "warc", "wet", "jsonl", "parquet"]
+        | None
     ) = None
     """How to read the files; by default told from each file's first bytes and its ending. image:
-    PNG, JPEG, TIFF, WebP; office: EPUB, DOCX, ODT, PPTX, XPS."""
+    PNG, JPEG, TIFF, WebP; office: EPUB, DOCX, ODT, PPTX, XPS; code: text as it was written."""
     include: tuple[str, ...] = ()
     """Only files whose path below the root matches one of these globs."""
     exclude: tuple[str, ...] = ()
@@ -198,6 +157,8 @@ class SourceConfig(_Settings):
     """Column (Parquet) or field (JSONL) that holds the text."""
     url_column: str | None = None
     """Column or field that holds the address; by default `url` or `uri` where there is one."""
+    code: CodeConfig | None = None
+    """For source code: how files or rows name repository and path; `{}` for folders of them."""
     provenance: ProvenanceConfig | None = None
     """For texts that a model wrote; by default they are natural."""
 
@@ -219,8 +180,13 @@ class PdfConfig(_Settings):
     engine: Literal["pdfium", "pymupdf"] = "pdfium"
     """Reads text layers. pymupdf is AGPL-3.0: `pip install 'tokenmill[pymupdf]'` brings it."""
     ocr: OcrName = "rapidocr"
-    """Reads pages without a usable text layer; with none they are rejected. `module:object` is any
-    other engine: an OcrEngine, or a class or function that makes one."""
+    """Reads pages without a usable text layer; with none they are rejected. vl is a
+    vision-language model; `module:object` is any other engine: an OcrEngine, or a class or function
+    that makes one."""
+    ocr_model: str | None = None
+    """`ocr: vl`: which of `models` reads the pages."""
+    vl: VlConfig = VlConfig()
+    """`ocr: vl`: how it does."""
     max_pages: int = Field(default=2000, ge=1)
     """Pages of a file beyond this are rejected."""
     max_ocr_pages: int = Field(default=100, ge=0)
@@ -231,6 +197,15 @@ class PdfConfig(_Settings):
     ocr_budget: Share | None = None
     """Most pages of a part that go to OCR, such as `10%`: those with the highest scores. Pages
     without a text layer that it does not reach are rejected. Inputs are read twice for it."""
+
+    @model_validator(mode="after")
+    def _a_model_is_named(self) -> Self:
+        if (self.ocr == "vl") != (self.ocr_model is not None):
+            raise ValueError(
+                "`ocr: vl` and `ocr_model`, a name of `models`, belong together; add the one that "
+                "lacks, or leave both out"
+            )
+        return self
 
 
 class ExtractConfig(_Settings):
@@ -362,6 +337,10 @@ class CorpusConfig(_Settings):
     """megatron: .bin and .idx; mds: MosaicML Streaming; parquet and npy: plain token ids."""
     validation: ValidationConfig | None = None
     """Texts kept out of training; without it nothing is held out."""
+    models: dict[Name, ModelConfig] = {}
+    """Models that write or read text, by the name that `synthesize` and `extract.pdf` use."""
+    synthesize: tuple[SynthesizeConfig, ...] = ()
+    """What models make of the documents; each is a source of its own, labelled like all others."""
     launch: LaunchConfig | None = None
     """Scripts that train a model on the shards."""
 
@@ -371,6 +350,17 @@ class CorpusConfig(_Settings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two sources are called {twice[0]!r}; names must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _models_are_there(self) -> Self:
+        asked = self.extract.pdf.ocr_model if self.extract.pdf.ocr == "vl" else None
+        if self.extract.pdf.ocr == "vl" and asked not in self.models:
+            raise ValueError(
+                f"extract.pdf.ocr_model: found {asked!r}; allowed are the keys of `models`: "
+                f"{listed(self.models) or 'none, because it is empty'}; name the model that reads "
+                "pages"
+            )
         return self
 
     @model_validator(mode="after")
@@ -413,9 +403,12 @@ def load_corpus(path: Path) -> CorpusConfig:
     launch = config.launch
     if launch is not None and launch.model.endswith(_YAML):
         launch = launch.model_copy(update={"model": _resolve(base, launch.model)})
+    synthesize = tuple(_resolve_item(base, item) for item in config.synthesize)
     return config.model_copy(
         update={
             "launch": launch,
+            "models": {n: _resolve_model(base, m) for n, m in config.models.items()},
+            "synthesize": synthesize,
             "sources": sources,
             "tokenizer": _resolve_tokenizer(base, config.tokenizer),
             "mixtures": mixtures,
@@ -427,6 +420,22 @@ def load_corpus(path: Path) -> CorpusConfig:
 def is_path_list(path: str) -> bool:
     """Whether a path names a list of paths, by its ending."""
     return path.endswith((".paths", ".paths.gz"))
+
+
+def _resolve_model(base: Path, model: ModelConfig) -> ModelConfig:
+    """A model with its folder, where it is written as a path: `./` or `../` first."""
+    if model.engine != "vllm" or not model.model.startswith("."):
+        return model
+    return model.model_copy(update={"model": _resolve(base, model.model)})
+
+
+def _resolve_item(base: Path, item: SynthesizeConfig) -> SynthesizeConfig:
+    places = {}
+    if item.recipe.endswith(_YAML):
+        places["recipe"] = _resolve(base, item.recipe)
+    if item.seeds is not None:
+        places["seeds"] = _resolve(base, item.seeds)
+    return item.model_copy(update=places)
 
 
 def _resolve_source(base: Path, source: SourceConfig) -> SourceConfig:
@@ -465,14 +474,18 @@ def _resolve(base: Path, path: str) -> str:
 
 _MODELS: Final[dict[tuple[str, ...], type[BaseModel]]] = {
     ("sources",): SourceConfig,
+    ("sources", "code"): CodeConfig,
     ("sources", "crawl"): CrawlConfig,
     ("sources", "provenance"): ProvenanceConfig,
     ("extract",): ExtractConfig,
     ("extract", "pdf"): PdfConfig,
+    ("extract", "pdf", "vl"): VlConfig,
     ("benchmarks",): BenchmarkConfig,
     ("duplicates",): DuplicatesConfig,
     ("duplicates", "alarms"): AlarmsConfig,
     ("validation",): ValidationConfig,
+    ("models",): ModelConfig,
+    ("synthesize",): SynthesizeConfig,
     ("launch",): LaunchConfig,
 }
 """Place of a mapping in corpus.yaml -> what it is read as."""

@@ -6,26 +6,21 @@ of deduplication, the solve of a mixture) ends a Beam pipeline.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-
-from mixtures.budgets import TokenBudget
 from mixtures.errors import MixtureError
-from mixtures.expressions import check_expressions
-from mixtures.spec import Mixture, check_cuts, load_mixture
-from pipelines.annotate.job import AnnotateJob, labels_schema
+from mixtures.spec import Mixture
+from pipelines.annotate.job import AnnotateJob
 from pipelines.annotate.registry import AnnotatorSpec, specs_of
+from pipelines.checks import check_benchmarks, check_items, load_mixtures
 from pipelines.config import ConfigError, CorpusConfig
 from pipelines.deduplicate.alarms import Advice, Alarms, check_alarms
-from pipelines.deduplicate.exact import LABEL_SCHEMAS
 from pipelines.deduplicate.plan import DuplicatesPlan, plan_duplicates
 from pipelines.extract.job import ExtractJob
-from pipelines.mix.columns import DOCUMENT_COLUMNS
 from pipelines.mix.pins import Pins, pin
 from pipelines.mix.plan import Plan
 from pipelines.mix.planning import plan_mixture
@@ -39,7 +34,6 @@ from pipelines.takedown.job import JOB as TAKEDOWN
 from pipelines.takedown.job import takedown_job
 from pipelines.validation.items import make_items
 from pipelines.validation.job import ValidationJob, what_was_held_out
-from pipelines.validation.plan import LABELS as HELD_OUT
 from pipelines.validation.plan import ValidationPlan
 from pipelines.validation.texts import TextsJob
 from pipelines.workspace.fingerprints import Generation
@@ -49,11 +43,10 @@ from pipelines.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from annotators.contamination.facts import IndexFacts
+    from pipelines.synthesize.stage import Item, Made
 
-__all__ = ["RunOptions", "RunResult", "mixture_path", "run_corpus"]
+__all__ = ["RunOptions", "RunResult", "run_corpus"]
 
-SHIPPED: Final = Path(__file__).parents[1] / "mixtures"
 _DUPLICATES: Final = "duplicates"
 _REPEATS: Final = ("boilerplate", "repeats")  # levels that label spans
 NO_MODELS: Final = "none is configured, so this run refined, rewrote and synthesized no text"
@@ -66,10 +59,13 @@ class RunResult:
     workspace: Workspace
     sources: dict[str, list[int]]
     """Source -> its parts."""
-    extract: dict[str, Generation]
+    documents: dict[str, Generation]
+    """Source -> generation of its documents, extracted or made."""
     annotate: dict[str, tuple[Generation, ...]]
     duplicates: DuplicatesPlan
-    labels: dict[str, Generation]
+    made: Mapping[str, "Made"] = field(default_factory=dict)
+    """Sources that recipes made."""
+    labels: dict[str, Generation] = field(default_factory=dict)
     """Further labels sets over all sources: `same_url`, `boilerplate` and the like."""
     validation: Generation | None = None
     """The `validation` labels; None where nothing is held out."""
@@ -82,6 +78,16 @@ class RunResult:
     parts_done: int = 0
     """Parts, partitions and shards that this run made; 0 when all was there."""
 
+    @property
+    def keys(self) -> list[PartKey]:
+        """All parts, by source and number."""
+        return [PartKey(n, part) for n in sorted(self.sources) for part in self.sources[n]]
+
+    @property
+    def extract(self) -> dict[str, Generation]:
+        """Source -> generation of its documents, of sources that were extracted."""
+        return {name: made for name, made in self.documents.items() if name not in self.made}
+
 
 def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) -> RunResult:
     """Takes a corpus to shards, or on from where a killed run was.
@@ -91,30 +97,22 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
         DuplicatesAlarm: More was found to be duplicates than `duplicates.alarms` allows.
         OSError, RuntimeError: The run failed; what is committed stays.
     """
-    config = _with_tokenizer_file(config)
+    config = with_tokenizer_file(config)
     specs = specs_of(config)
-    mixtures = _load_mixtures(config, specs, options.tokens)
-    _check_benchmarks(config, specs, progress)
-    workspace = Workspace.create(options.workspace)
-    stages = Stages(workspace, options, progress)
-    sources = {one.name: stages.number(one, config.part_bytes) for one in config.sources}
-    keys = [PartKey(name, part) for name in sorted(sources) for part in sources[name]]
-    extract = {source.name: ExtractJob(source, config.extract) for source in config.sources}
-    annotate = {name: AnnotateJob(job.generation, specs) for name, job in extract.items()}
-    stages.per_part(extract, annotate, keys, before=lambda: _say_fallback(config, progress))
-    documents = {name: job.generation for name, job in extract.items()}
-    duplicates = _deduplicate(stages, config, documents, annotate, keys)
-    result = RunResult(
-        workspace=workspace,
-        sources=sources,
-        extract=documents,
-        annotate={name: job.generations for name, job in annotate.items()},
-        duplicates=duplicates,
-        labels={n: made for n, made in duplicates.label_sets.items() if n != _DUPLICATES},
-    )
+    mixtures = load_mixtures(config, specs, options.tokens)
+    items = check_items(config, specs)
+    check_benchmarks(config, specs, progress)
+    stages = Stages(Workspace.create(options.workspace), options, progress)
+    result = read_sources(stages, config, specs)
+    if items:
+        _synthesize(stages, config, items, specs, result)
+    keys = result.keys
+    result.labels |= result.duplicates.label_sets
+    del result.labels[_DUPLICATES]
     result.labels |= _repeats(stages, config, result, keys)
     result.validation = _validation(stages, config, result, keys)
     result.labels |= _takedown(stages, result, keys)
+    result.labels |= _superseded(stages, result, keys)
     pins = _pin(result)
     for mixture in mixtures:
         try:
@@ -129,11 +127,38 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
     return result
 
 
+def read_sources(
+    stages: Stages, config: CorpusConfig, specs: tuple[AnnotatorSpec, ...]
+) -> RunResult:
+    """Extracts and annotates the sources of a corpus, and labels duplicates among them.
+
+    Raises:
+        ValueError, DuplicatesAlarm, OSError, RuntimeError: As of `run_corpus`.
+    """
+    sources = {one.name: stages.number(one, config.part_bytes) for one in config.sources}
+    keys = [PartKey(name, part) for name in sorted(sources) for part in sources[name]]
+    pdf = config.extract.pdf
+    reader = config.models[pdf.ocr_model or ""] if pdf.ocr == "vl" else None
+    extract = {one.name: ExtractJob(one, config.extract, reader) for one in config.sources}
+    annotate = {name: AnnotateJob(job.generation, specs) for name, job in extract.items()}
+    before = partial(_say_fallback, config, stages.progress)
+    stages.per_part(extract, annotate, keys, before=before)
+    documents = {name: job.generation for name, job in extract.items()}
+    labels = {name: job.generations for name, job in annotate.items()}
+    return RunResult(
+        workspace=stages.workspace,
+        sources=sources,
+        documents=documents,
+        annotate=labels,
+        duplicates=_deduplicate(stages, config, documents, labels, keys),
+    )
+
+
 def _deduplicate(
     stages: Stages,
     config: CorpusConfig,
     documents: Mapping[str, Generation],
-    annotate: Mapping[str, AnnotateJob],
+    annotate: Mapping[str, tuple[Generation, ...]],
     keys: list[PartKey],
 ) -> DuplicatesPlan:
     """Labels duplicates over all sources, and looks whether they are too many to be true.
@@ -176,7 +201,7 @@ def _repeats(
         plan = plan_repeats(
             stages.workspace,
             level,
-            result.extract,
+            result.documents,
             result.duplicates.labels,
             keys,
             asked.min_documents,
@@ -186,12 +211,12 @@ def _repeats(
     return made
 
 
-def _sets_of(annotate: Mapping[str, AnnotateJob], name: str) -> dict[str, Generation]:
+def _sets_of(annotate: Mapping[str, tuple[Generation, ...]], name: str) -> dict[str, Generation]:
     """Source -> its generation of a labels set, of the sources that have it."""
     return {
         source: generation
-        for source, job in annotate.items()
-        for generation in job.generations
+        for source, generations in annotate.items()
+        for generation in generations
         if generation.job == f"annotate.{name}"
     }
 
@@ -202,7 +227,7 @@ def _validation(
     """Labels what is held out of training and what is too near to it, where that is asked."""
     if config.validation is None:
         return None
-    plan = ValidationPlan(config.validation.share, result.extract, result.duplicates.labels)
+    plan = ValidationPlan(config.validation.share, result.documents, result.duplicates.labels)
     texts = dict.fromkeys(result.sources, TextsJob(plan))
     pending = pending_keys(stages.workspace, texts, keys)
     meters = {"validation": "documents"}
@@ -219,7 +244,7 @@ def _validation(
 
 def _takedown(stages: Stages, result: RunResult, keys: list[PartKey]) -> dict[str, Generation]:
     """Labels documents of addresses that were taken down, where there are any."""
-    documents = {name: generation.name for name, generation in result.extract.items()}
+    documents = {name: generation.name for name, generation in result.documents.items()}
     job = takedown_job(stages.workspace, documents)
     if job is None:
         return {}
@@ -227,6 +252,41 @@ def _takedown(stages: Stages, result: RunResult, keys: list[PartKey]) -> dict[st
     pending = pending_keys(stages.workspace, jobs, keys)
     stages.map("Label what was taken down", {TAKEDOWN: "documents"}, [jobs], pending)
     return {TAKEDOWN: job.generation}
+
+
+def _synthesize(
+    stages: Stages,
+    config: CorpusConfig,
+    items: tuple["Item", ...],
+    specs: tuple[AnnotatorSpec, ...],
+    result: RunResult,
+) -> None:
+    """Lets models make documents of those that are there; all are looked at for duplicates anew."""
+    from pipelines.synthesize.stage import settings_of, sources_of, synthesize
+
+    known = sources_of(result.sources, result.documents, result.annotate, result.duplicates.labels)
+    synthesize(stages, settings_of(config), items, specs, known)
+    result.made = known.made
+    for name, made in known.made.items():
+        result.sources[name] = known.parts[name]
+        result.documents[name] = made.job.generation
+        result.annotate[name] = made.annotate.generations
+    result.duplicates = _deduplicate(stages, config, result.documents, result.annotate, result.keys)
+
+
+def _superseded(stages: Stages, result: RunResult, keys: list[PartKey]) -> dict[str, Generation]:
+    """Labels documents of which a better form was made, where any was."""
+    better = {one.parent: name for name, one in result.made.items() if one.supersedes}
+    if not better:
+        return {}
+    from pipelines.synthesize.superseded import JOB, SupersededJob
+
+    documents = {name: generation.name for name, generation in result.documents.items()}
+    job = SupersededJob(documents, better)
+    jobs = dict.fromkeys(result.sources, job)
+    pending = pending_keys(stages.workspace, jobs, keys)
+    stages.map("Label what was refined", {JOB: "documents"}, [jobs], pending)
+    return {JOB: job.generation}
 
 
 def _plan(stages: Stages, config: CorpusConfig, mixture: Mixture, pins: Pins) -> Plan:
@@ -277,7 +337,8 @@ def _record(stages: Stages, config: CorpusConfig, result: RunResult) -> RunRecor
         corpus=config.name,
         sources=result.sources,
         crawl=stages.crawls,
-        extract={name: generation.name for name, generation in result.extract.items()},
+        extract={n: made.name for n, made in result.documents.items() if n not in result.made},
+        synthesize={n: made.name for n, made in result.documents.items() if n in result.made},
         annotate={
             source: {g.job.removeprefix("annotate."): g.name for g in generations}
             for source, generations in result.annotate.items()
@@ -327,7 +388,7 @@ def _time_taken(stages: Stages) -> dict[str, Any]:
     return {"seconds": seconds, "finished_at": now}
 
 
-def _with_tokenizer_file(config: CorpusConfig) -> CorpusConfig:
+def with_tokenizer_file(config: CorpusConfig) -> CorpusConfig:
     """The corpus with a local file for its tokenizer, fetched where it is a name of the hub."""
     from token_shards.hub import resolve_tokenizer
 
@@ -347,58 +408,8 @@ def _pin(result: RunResult) -> Pins:
         source: {g.job.removeprefix("annotate."): g.name for g in generations} | shared
         for source, generations in result.annotate.items()
     }
-    documents = {source: generation.name for source, generation in result.extract.items()}
+    documents = {source: generation.name for source, generation in result.documents.items()}
     return pin(result.workspace, documents, labels, result.sources)
-
-
-def _load_mixtures(
-    config: CorpusConfig, specs: Sequence[AnnotatorSpec], tokens: TokenBudget | None
-) -> list[Mixture]:
-    """Loads the mixtures of a corpus and checks their expressions before any work."""
-    columns = DOCUMENT_COLUMNS
-    made = [labels_schema(spec) for spec in specs]
-    for schema in (*made, *_schemas_over_sources(config)):
-        for column in list(schema)[1:]:
-            columns = columns.append(column)
-    mixtures = []
-    for name in config.mixtures:
-        mixture = load_mixture(mixture_path(name))
-        check_expressions(mixture, columns)
-        check_cuts(mixture, columns.names, has_benchmarks=bool(config.benchmarks))
-        _check_shuffle(config, mixture)
-        mixtures.append(mixture if tokens is None else mixture.with_tokens(tokens))
-    names = [mixture.name for mixture in mixtures]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ConfigError(f"mixtures: two of them are called {twice[0]!r}; rename one")
-    return mixtures
-
-
-def _schemas_over_sources(config: CorpusConfig) -> list[pa.Schema]:
-    """Of the labels sets that are made over all sources at once."""
-    levels = config.duplicates.levels
-    sets = [_DUPLICATES, *(f"same_{level}" for level in levels)]
-    found = [schema for name, schema in LABEL_SCHEMAS.items() if name in sets]
-    if any(level in levels for level in _REPEATS):
-        from pipelines.repeats.plan import LABEL_SCHEMAS as REPEATS_SCHEMAS
-
-        found += [schema for name, schema in REPEATS_SCHEMAS.items() if name in levels]
-    return [*found, HELD_OUT] if config.validation else found
-
-
-def _check_shuffle(config: CorpusConfig, mixture: Mixture) -> None:
-    """Refuses to shuffle over all shards what Megatron shuffles again.
-
-    Raises:
-        ConfigError: A stage asks for it.
-    """
-    for stage in mixture.stages:
-        if stage.shuffle == "global" and config.shard_format == "megatron":
-            raise ConfigError(
-                f"{stage.place}.shuffle: found global with shard_format megatron; allowed: none "
-                "or part, for Megatron shuffles the samples of all shards itself; change one of "
-                "the two"
-            )
 
 
 def _models_line(config: CorpusConfig) -> str:
@@ -409,53 +420,11 @@ def _models_line(config: CorpusConfig) -> str:
         for source in config.sources
         if source.provenance is not None and source.provenance.kind != "natural"
     ]
-    return "; ".join([NO_MODELS, *given])
-
-
-def _check_benchmarks(
-    config: CorpusConfig, specs: Sequence[AnnotatorSpec], progress: Progress
-) -> None:
-    """Reads the benchmarks before any work, and says what of them cannot be found.
-
-    Raises:
-        ValueError: A file is broken, or nothing of it can be found.
-    """
-    if not config.benchmarks:
-        return
-    from annotators.contamination.annotator import Contamination
-
-    for spec in specs:
-        if isinstance(spec.annotator, Contamination):
-            for facts in spec.annotator.index_facts():
-                if facts.indexed < facts.items:
-                    progress.say(_coverage(facts))
-            index = spec.annotator.index()
-            progress.say(
-                f"benchmarks: {len(index.facts):,}, with {sum(f.items for f in index.facts):,} "
-                f"items, of which {sum(f.indexed for f in index.facts):,} can be found; index of "
-                f"{index.num_bytes / (1 << 20):,.1f} MiB a process"
-            )
-
-
-def _coverage(facts: "IndexFacts") -> str:
-    """One line on a benchmark of which some items cannot be found."""
-    return (
-        f"benchmark {facts.benchmark} ({facts.kind}, roles from {facts.roles}): "
-        f"{facts.items:,} items, {facts.indexed:,} covered, {facts.items - facts.indexed:,} not "
-        f"({facts.too_short:,} too short, {facts.common:,} too common), such as "
-        f"{facts.not_covered[0]}"
-    )
-
-
-def mixture_path(name: str) -> Path:
-    """The file of a mixture named in corpus.yaml."""
-    if name.endswith((".yaml", ".yml")):
-        return Path(name)
-    path = SHIPPED / f"{name}.yaml"
-    if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
-        raise ConfigError(
-            f"mixtures: found {name!r}; allowed are the shipped {shipped}, or the path of a YAML "
-            "file; correct the name"
-        )
-    return path
+    own = [
+        f"{one.output} of {config.models[one.model or next(iter(config.models))].identity}"
+        for one in config.synthesize
+        if config.models
+    ]
+    if config.extract.pdf.ocr == "vl" and config.extract.pdf.ocr_model:
+        own.append(f"pages read by {config.models[config.extract.pdf.ocr_model].identity}")
+    return "; ".join([*(own or [NO_MODELS]), *given])

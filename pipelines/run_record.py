@@ -30,6 +30,8 @@ class RunRecord:
     """Source -> `crawl@fp`, of sources that are crawled."""
     extract: Mapping[str, str]
     """Source -> `extract@fp`."""
+    synthesize: Mapping[str, str] = field(default_factory=dict)
+    """Source that a recipe made -> `synthesize@fp`."""
     annotate: Mapping[str, Mapping[str, str]]
     """Source -> labels set -> `annotate.<set>@fp`."""
     duplicates: str
@@ -60,6 +62,11 @@ class RunRecord:
     """One line on models that write text: which, or that there is none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Stage title -> wall-clock seconds, summed over the runs that made it."""
+
+    @property
+    def documents(self) -> dict[str, str]:
+        """Source -> generation of its documents, extracted or made."""
+        return {**self.extract, **self.synthesize}
 
 
 def write_run_record(workspace: Workspace, record: RunRecord) -> None:
@@ -106,7 +113,7 @@ def record_faults(workspace: Workspace) -> Iterator[str]:
     over_sources = (record.duplicates, record.validation, *record.labels.values())
     named = [
         *((name, source) for source, name in record.crawl.items()),
-        *((name, source) for source, name in record.extract.items()),
+        *((name, source) for source, name in record.documents.items()),
         *((n, source) for source, sets in record.annotate.items() for n in sets.values()),
         *((name, source) for source in record.sources for name in over_sources if name),
         *((name, None) for name in record.shards.values()),

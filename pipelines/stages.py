@@ -121,7 +121,9 @@ class Stages:
         if pending:
             before()
         meters = {"extract": "extracted", "annotate": "annotated"}
-        self.map("Extract and annotate", meters, [extract, annotate], pending)
+        by_model = any(job.model is not None for job in extract.values())
+        chain: Sequence[Mapping[str, PartJob]] = [extract, annotate]
+        self.map("Extract and annotate", meters, chain, pending, at_once=by_model)
 
     def say_compiling(self, unread: Iterable[PartKey]) -> None:
         """Says so where extraction will wait for its kernels to be compiled.
@@ -184,6 +186,8 @@ class Stages:
         meters: Mapping[str, str],
         chain: Sequence[Mapping[str, PartJob]],
         pending: list[PartKey],
+        *,
+        at_once: bool = False,
     ) -> None:
         """Runs the jobs of a chain over the pending parts in one pipeline."""
         if not pending:
@@ -192,13 +196,26 @@ class Stages:
         generations = {generation.name: generation for generation in made}.values()
         self._declare(generations)
         importlib.import_module(_BEAM)
-        from pipelines.workspace.transform import MapChain
+        if at_once:
+            from pipelines.models.transform import MapChainAtOnce as MapChain
+        else:
+            from pipelines.workspace.transform import MapChain
 
         transform = MapChain(self.workspace, chain, pending, self.options.limits)
         self.run(title, meters, [transform], len(pending))
         places = {(key.source, key.part) for key in pending}
         for generation in generations:
             self.workspace.ledger.fold(generation, places)
+
+    def map_at_once(
+        self,
+        title: str,
+        meters: Mapping[str, str],
+        chain: Sequence[Mapping[str, PartJob]],
+        pending: list[PartKey],
+    ) -> None:
+        """As `map`, several parts at a time in one worker: for jobs that wait for a model."""
+        self.map(title, meters, chain, pending, at_once=True)
 
     def run(
         self,

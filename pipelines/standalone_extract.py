@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.config import ExtractConfig, SourceConfig, is_path_list
 from pipelines.extract.inputs import local_path
 from pipelines.extract.job import ExtractJob
+from pipelines.models.settings import ModelConfig
 from pipelines.progress import Progress
 from pipelines.run_record import RunRecord, read_run_record
 from pipelines.stages import RunOptions, Stages
@@ -46,7 +47,11 @@ def open_output(
 
 
 def extract_files(
-    stages: Stages, inputs: Sequence[str], settings: ExtractConfig, base: str | None = None
+    stages: Stages,
+    inputs: Sequence[str],
+    settings: ExtractConfig,
+    base: str | None = None,
+    model: ModelConfig | None = None,
 ) -> dict[str, ExtractJob]:
     """Extracts the texts of files of every format.
 
@@ -55,6 +60,7 @@ def extract_files(
         inputs: Files, folders and globs, or NAME=PATH to name the source; fsspec URLs too.
         settings: How they are read.
         base: Where the paths lie that lists among the inputs name; default: at Common Crawl.
+        model: Reads pages, with `pdf.ocr: vl`.
 
     Returns:
         Source -> its job, all of whose parts are committed.
@@ -64,12 +70,12 @@ def extract_files(
             input is a list of paths.
     """
     sources = _sources(inputs, base)
-    jobs = {name: ExtractJob(source, settings) for name, source in sources.items()}
+    jobs = {name: ExtractJob(source, settings, model) for name, source in sources.items()}
     parts = {name: stages.number(source, PART_BYTES) for name, source in sources.items()}
     keys = [PartKey(name, part) for name, numbers in parts.items() for part in numbers]
     pending = pending_keys(stages.workspace, jobs, keys)
     stages.say_compiling(pending)
-    stages.map("Extract", {"extract": "extracted"}, [jobs], pending)
+    stages.map("Extract", {"extract": "extracted"}, [jobs], pending, at_once=model is not None)
     extract = {name: job.generation for name, job in jobs.items()}
     texts = Texts(
         workspace=stages.workspace, sources=parts, extract=extract, annotate={}, rejects={}, made={}

@@ -14,7 +14,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipelines.config import ExtractConfig
     from pipelines.extract.job import ExtractJob
+    from pipelines.models.settings import ModelConfig
     from pipelines.stages import Stages
     from pipelines.workspace.ledger import Entry
 
@@ -56,6 +58,14 @@ def extract(
             "may be given more than once.",
         ),
     ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file with the mapping `models`, as in corpus.yaml: for pdf.ocr=vl, which "
+            "reads pages with the model that pdf.ocr_model names.",
+        ),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Child processes; default: the cores.")
     ] = None,
@@ -76,9 +86,27 @@ def extract(
 
     settings = read_section(("extract",), parse_options(option or []))
     assert isinstance(settings, ExtractConfig)
+    model = _reader(settings, models)
     stages = open_output(output, processes)
-    jobs = extract_files(stages, inputs, settings, base)
+    jobs = extract_files(stages, inputs, settings, base, model)
     _show(open_console(), stages, jobs)
+
+
+def _reader(settings: "ExtractConfig", models: str | None) -> "ModelConfig | None":
+    """The model that reads pages, where one is asked for."""
+    from pathlib import Path
+
+    from pipelines.models.reading import model_named, read_models
+
+    known = read_models(Path(models)) if models is not None else {}
+    if settings.pdf.ocr != "vl":
+        return None
+    if models is None:
+        raise ValueError(
+            "--models: missing; with --option pdf.ocr=vl it names the YAML file with the mapping "
+            "`models`: add it"
+        )
+    return model_named(known, settings.pdf.ocr_model or "", "extract.pdf.ocr_model")
 
 
 def _show(console: "Console", stages: "Stages", jobs: Mapping[str, "ExtractJob"]) -> None:
@@ -96,6 +124,7 @@ def _show(console: "Console", stages: "Stages", jobs: Mapping[str, "ExtractJob"]
     show(console, "Records = documents + rejects + not asked for", sheet)
     everything = [entry for made in entries.values() for entry in made]
     _show_pages(console, everything)
+    _show_model(console, everything)
     for title, key in (
         ("Rejected, in rejects/", "rejects"),
         ("Pages rejected", "page_rejects"),
@@ -115,6 +144,23 @@ def _show_pages(console: "Console", entries: Sequence["Entry"]) -> None:
         return
     told = ", ".join(f"{name} {pages[f'pages_{name}']:,}" for name in _PAGES)
     console.print(f"\nPages of documents: {pages['pages']:,} = {told}", soft_wrap=True)
+
+
+def _show_model(console: "Console", entries: Sequence["Entry"]) -> None:
+    """What a model made of the pages that it was shown, and what it wrote for it."""
+    asked = [entry for entry in entries if "vl" in entry.detail]
+    verdicts = _sums(entry.detail["vl"]["verdicts"] for entry in asked)
+    if not verdicts:
+        return
+    told = ", ".join(f"{verdict} {count:,}" for verdict, count in verdicts.most_common())
+    console.print(f"Pages read by the model: {told}", soft_wrap=True)
+    read, usage = (_sums(entry.detail[key] for entry in asked) for key in ("vl", "usage"))
+    console.print(
+        f"It was asked {read['tries']:,} times ({usage['from_journal']:,} answered earlier) and "
+        f"wrote {usage['completion_tokens']:,} tokens; {read['accepted_tokens']:,} are of texts "
+        "that were kept",
+        soft_wrap=True,
+    )
 
 
 def _show_reasons(console: "Console", title: str, reasons: "Counter[str]") -> None:

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from pipelines.deduplicate.alarms import cluster_levels, largest_clusters
 from pipelines.deduplicate.plan import DuplicatesPlan
-from pipelines.extract.job import JOB as EXTRACT
 from pipelines.report.rows import document_rows
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
@@ -59,7 +58,9 @@ def document_at(workspace: Workspace, entry: Entry, row: int) -> tuple[Entry, di
     """(entry of the documents, document with its whole text) of a row of `duplicates` labels."""
     (path,) = entry.inputs
     fp = path.split("/")[1].rpartition("@")[2]
-    made = workspace.ledger.get(f"{EXTRACT}@{fp}", entry.source, entry.part)
+    names = [name for name in workspace.ledger.generations() if name.endswith(f"@{fp}")]
+    held = (workspace.ledger.find(name, entry.source, entry.part) for name in names)
+    made = next(one for one in held if one is not None and path in {r.path for r in one.files})
     ((_, document),) = document_rows(workspace, made.file("documents"), [row])
     return made, document
 

@@ -25,6 +25,10 @@ class ExtractedPage:
     confidence: float | None = None
     signs: dict[str, float] | None = None
     """Those of `pdf.schema.PageSigns`."""
+    vl: dict[str, Any] | None = None
+    """Those of `pdf.schema.VlPage`."""
+    tokens: int | None = None
+    """That a model wrote for its text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,8 @@ def _cell(row: Extracted, name: str) -> Any:  # noqa: ANN401 - a value of whatev
                 "score": page.score,
                 "confidence": page.confidence,
                 "signs": page.signs,
+                "vl": page.vl,
+                "tokens": page.tokens,
             }
             for page in value
         ] or None

@@ -1,4 +1,4 @@
-"""A file that is one record: a page, a text, a PDF, a picture or an office document.
+"""A file that is one record: a page, a text, code, a PDF, a picture or an office document.
 
 The record is named by the path of the file relative to the root of its source. A packed file
 (gzip, Zstandard, LZ4, bzip2) is looked through; a broken one is a reject, since half a page must
@@ -8,6 +8,7 @@ not pass for a page.
 from collections.abc import Iterator
 from typing import Final
 
+from pipelines.extract.code_files import PATH, REPOSITORY, code_media_type, split_path
 from pipelines.extract.frames import FrameStream
 from pipelines.extract.inputs import InputRange, ReadSettings, open_input
 from pipelines.extract.media import (
@@ -25,6 +26,7 @@ from pipelines.workspace.schema import ASKED, REJECTED
 _MEDIA_TYPES: Final = {
     "html": "text/html",
     "text": "text/plain",
+    "code": "text/plain",
     "pdf": PDF_TYPE,
     "image": IMAGE_TYPES[0],
     "office": OFFICE_TYPES[2],
@@ -42,7 +44,7 @@ def read_file(input_range: InputRange, settings: ReadSettings) -> Iterator[Recor
     with open_input(input_range.url, settings) as file:
         size = file.seek(0, 2)
         blank = empty_file(input_range.file).replace(
-            length=size, media_type=_MEDIA_TYPES[input_range.format]
+            length=size, media_type=_media_type(input_range), meta=_facts(input_range, settings)
         )
         if size == 0:
             yield blank
@@ -58,7 +60,7 @@ def read_file(input_range: InputRange, settings: ReadSettings) -> Iterator[Recor
         elif not payload:
             yield blank.replace(message="the packed file has no bytes")
         else:
-            yield _asked(blank, payload)
+            yield _asked(blank, payload, input_range.format)
 
 
 def empty_file(file: str) -> Record:
@@ -73,7 +75,22 @@ def empty_file(file: str) -> Record:
     )
 
 
-def _asked(blank: Record, payload: bytes) -> Record:
+def _media_type(input_range: InputRange) -> str:
+    of_code = code_media_type(input_range.file) if input_range.format == "code" else None
+    return of_code or _MEDIA_TYPES[input_range.format]
+
+
+def _facts(input_range: InputRange, settings: ReadSettings) -> dict[str, str]:
+    """Of code, the repository that its folders name, and its path there."""
+    if settings.code is None:
+        return {}
+    repository, path = split_path(input_range.file, settings.code.folders)
+    return ({} if repository is None else {REPOSITORY: repository}) | {PATH: path}
+
+
+def _asked(blank: Record, payload: bytes, format: str) -> Record:
+    if format == "code":
+        return blank.replace(outcome=ASKED, reason=None, message=None, payload=payload)
     found = PDF_TYPE if looks_like_pdf(payload) else sniff_media_type(payload)
     if found in (PDF_TYPE, *IMAGE_TYPES, *OFFICE_TYPES):
         blank = blank.replace(media_type=found)

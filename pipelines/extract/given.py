@@ -31,17 +31,20 @@ from pipelines.extract.plain_lines import PlainLines, bounds_of, read_plain_line
 from pipelines.extract.rows import Record, replace_surrogates
 from pipelines.extract.tables import (
     BAD_DATA,
-    LANGUAGE_COLUMNS,
+    PLAIN_TYPE,
     TIME_COLUMNS,
-    URL_COLUMNS,
     Line,
-    is_fact,
+    facts_of,
+    joined_licenses,
+    language_columns,
+    license_columns,
     lost_rows,
+    media_type_of,
     record_of_line,
     record_of_row,
     rows_of,
-    spelled,
     time_of,
+    url_columns,
 )
 from pipelines.extract.text import tidy
 from pipelines.extract.uris import canonical_uri, host_of
@@ -54,7 +57,6 @@ _DATA: Final = "data"
 # Single records that travel together; one of more characters ends its company.
 _MAX_RECORDS: Final = 64
 _MAX_CHARS: Final = 1 << 20
-_PLAIN_TEXT: Final = "text/plain"
 _NO_BYTES: Final = pa.py_buffer(b"")
 _Numbers = list[int] | npt.NDArray[np.int64]
 _WORD: Final = 8  # bytes of a length in a document id
@@ -98,7 +100,8 @@ class _Given(NamedTuple):
     license: str | None
     language: str | None
     time: datetime | None
-    meta: list[tuple[str, str]]
+    meta: Mapping[str, str]
+    media_type: str
 
 
 def tasks_of(input_range: InputRange, settings: ReadSettings) -> Iterator[pa.RecordBatch]:
@@ -251,7 +254,8 @@ def _given_of_record(record: Record) -> _Given | Record:
         record.license,
         record.declared_language,
         record.fetched_at,
-        list(record.meta.items()),
+        record.meta,
+        record.media_type or PLAIN_TYPE,
     )
 
 
@@ -270,12 +274,15 @@ def _given_of_row(
         return None
     if not text:
         return None
-    url = _name_of(row, (settings.url_column,) if settings.url_column else URL_COLUMNS)
-    license_, language = _name_of(row, ("license",)), _name_of(row, LANGUAGE_COLUMNS)
+    row = joined_licenses(row, settings)
+    url = _name_of(row, url_columns(settings))
+    license_ = _name_of(row, license_columns(settings))
+    language = _name_of(row, language_columns(settings))
     time_name, time = None, None
     if any(name in row for name in TIME_COLUMNS):
         time_name, time = time_of(row)
     taken = (settings.text_column, url, license_, language, time_name)
+    facts = facts_of(row, taken, settings.code)
     return _Given(
         offset,
         length,
@@ -285,7 +292,8 @@ def _given_of_row(
         row[license_] if license_ else None,
         row[language] if language else None,
         time,
-        [(n, spelled(v)) for n, v in row.items() if n not in taken and is_fact(v)],
+        facts,
+        media_type_of(facts, settings.code),
     )
 
 
@@ -386,6 +394,7 @@ def _make_plain(plain: PlainLines, offset: int, file: str, source: SourceConfig)
         "license": license_,
         "declared_language": plain.language,
         "locator": _places(file, plain.begins + offset, plain.lengths),
+        "media_type": plain.media_type,
         "meta": plain.meta,
     }
     extent = (begins[0], begins[-1] + int(plain.lengths[-1]))
@@ -405,6 +414,7 @@ def _batch_of(
         "license": pa.array(license_, pa.string()),
         "declared_language": pa.array([_clean(one.language) for one in given], pa.string()),
         "locator": _places(file, offsets, lengths),
+        "media_type": pa.array([_clean(one.media_type) for one in given], pa.string()),
         "meta": _meta(given),
     }
     return _to_batch(columns, [row[2] for row in rows], source)
@@ -421,7 +431,6 @@ def _to_batch(
         "uri": pa.array(uris, pa.string()),
         "host": pa.array(hosts, pa.string()) if hosts else pa.nulls(n, pa.string()),
         "source": pa.repeat(source.name, n),
-        "media_type": pa.repeat(_PLAIN_TEXT, n),
         "extractor": pa.repeat(AS_GIVEN, n),
     }
     schema = pa.schema([field for field in DOCUMENT if field.name in columns])
@@ -447,7 +456,7 @@ def _clean(text: str | None) -> str | None:
 def _meta(given: list[_Given]) -> pa.MapArray:
     """Facts of each row, sorted by name."""
     facts = [
-        sorted({replace_surrogates(k): replace_surrogates(v) for k, v in one.meta}.items())
+        sorted({replace_surrogates(k): replace_surrogates(v) for k, v in one.meta.items()}.items())
         for one in given
     ]
     sizes = np.array([len(some) for some in facts], np.int32)

@@ -13,7 +13,21 @@ from typing import IO, Any, Final
 
 import fsspec
 
-FORMATS: Final = ("html", "text", "pdf", "image", "office", "warc", "wet", "jsonl", "parquet")
+from pipelines.config import ExtractConfig, SourceConfig
+from pipelines.extract.code_files import CodeConfig
+
+FORMATS: Final = (
+    "html",
+    "text",
+    "pdf",
+    "image",
+    "office",
+    "warc",
+    "wet",
+    "jsonl",
+    "parquet",
+    "code",
+)
 _RANGED: Final = ("warc", "wet", "jsonl", "parquet")
 _FILE_URLS: Final = ("file://", "local://")
 
@@ -61,6 +75,8 @@ class ReadSettings:
     """Column of the URI; None takes `url` or `uri` where there is one."""
     max_record_bytes: int = 64 << 20
     """A record of more bytes, packed or unpacked, is a reject `too_large`."""
+    code: CodeConfig | None = None
+    """That the records are source code, and how they name repository and path."""
     storage_options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the fsspec file system."""
 
@@ -69,6 +85,24 @@ class ReadSettings:
             raise ValueError(
                 f"max_record_bytes is {self.max_record_bytes}; a record needs at least 1 byte"
             )
+
+
+def read_settings(source: SourceConfig, settings: ExtractConfig) -> ReadSettings:
+    """What the readers are told."""
+    return ReadSettings(
+        text_column=source.text_column,
+        url_column=source.url_column,
+        max_record_bytes=settings.max_record_bytes,
+        code=source.code,
+    )
+
+
+def source_identity(source: SourceConfig) -> dict[str, Any]:
+    """What of a source decides its documents; where its files lie does not."""
+    told = source.model_dump(
+        include={"name", "format", "license", "text_column", "url_column", "provenance"}
+    )
+    return told | ({"code": source.code.model_dump()} if source.code is not None else {})
 
 
 def local_path(url: str) -> str | None:

@@ -10,9 +10,10 @@ there are any.
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,15 +21,24 @@ import pyarrow.compute as pc
 
 from pipelines.config import ExtractConfig, SourceConfig
 from pipelines.extract.engines import engine_name
-from pipelines.extract.given import Made, made_of, make_documents, tasks_of
+from pipelines.extract.given import made_of, make_documents, tasks_of
+from pipelines.extract.inputs import InputRange, ReadSettings, read_settings, source_identity
 from pipelines.extract.markup import canonical_uri, extract_records, host_of
-from pipelines.extract.page_rows import page_rows, pages_folder, written_nowhere
+from pipelines.extract.page_rows import pages_folder
 from pipelines.extract.pdf.schema import BLANK, OCR, REJECTED, TEXT
 from pipelines.extract.pdf.triage import threshold_of
 from pipelines.extract.pdf.versions import pdf_versions
-from pipelines.extract.records import InputRange, ReadSettings, read_records
+from pipelines.extract.records import read_records
 from pipelines.extract.sources import NOT_READ
-from pipelines.extract.stream import extract_in_children, lowest_rank_of, regroup
+from pipelines.extract.stream import (
+    Look,
+    extract_in_children,
+    lowest_rank_of,
+    regroup,
+)
+from pipelines.extract.tally import Tally
+from pipelines.models.costs import priced
+from pipelines.models.settings import ModelConfig
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.inventory import Inventory, Span
@@ -36,7 +46,6 @@ from pipelines.workspace.jobs import METER, PartKey, entry_of
 from pipelines.workspace.ledger import FileRef, Stopwatch
 from pipelines.workspace.parts import PartFile, batch_of, documents_folder, rejects_folder
 from pipelines.workspace.schema import (
-    ASKED,
     DOCUMENT,
     ID,
     LOCATOR,
@@ -45,11 +54,15 @@ from pipelines.workspace.schema import (
     PROVENANCE,
     RECORD,
     REJECT,
+    VL_PAGES,
     document_id,
 )
 from pipelines.workspace.storage import Storage
-from pipelines.workspace.takedown import TAKEN_DOWN, Takedowns, read_takedowns
+from pipelines.workspace.takedown import read_takedowns
 from pipelines.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.models.desk import Desk
 
 VERSION: Final = "5"
 JOB: Final = "extract"
@@ -62,7 +75,6 @@ _GIVEN_CHUNK: Final = (4096, 8 << 20)
 # Formats whose records hold the text itself; those of the second kind are read in blocks.
 _GIVEN: Final = {"wet"}
 _IN_BLOCKS: Final = {"jsonl", "parquet"}
-_MESSAGE_CHARS: Final = 500
 _GENERATED: Final = ("rewritten", "synthetic")  # one generation of models from a human
 
 
@@ -72,6 +84,16 @@ class ExtractJob:
 
     source: SourceConfig
     settings: ExtractConfig
+    model: ModelConfig | None = None
+    """Reads pages, with `pdf.ocr: vl`."""
+
+    def __post_init__(self) -> None:
+        if (self.settings.pdf.ocr == "vl") != (self.model is not None):
+            raise ValueError(
+                f"extract.pdf.ocr is {self.settings.pdf.ocr} and the model given is "
+                f"{self.model and self.model.identity}; with vl, and only then, there must be one: "
+                "that of `models` which ocr_model names"
+            )
 
     @property
     def generation(self) -> Generation:
@@ -80,18 +102,25 @@ class ExtractJob:
         Raises:
             ValueError: The engine for PDF files is not installed.
         """
-        source = self.source.model_dump(
-            include={"name", "format", "license", "text_column", "url_column", "provenance"}
-        )
         payload = {
             "version": VERSION,
-            "source": source,
-            "settings": self.settings.model_dump(),
+            "source": source_identity(self.source),
+            "settings": self._told_settings(),
             # Another release of an engine's library may find another text.
             "engine": engine_name(self.settings.html_engine),
             "pdf": pdf_versions(self.settings.pdf),
         }
         return Generation(job=JOB, payload=payload)
+
+    def _told_settings(self) -> dict[str, Any]:
+        """What decides a text; of a model its identity, not by what name it is known here."""
+        told = self.settings.model_dump()
+        if self.settings.pdf.ocr == "vl":
+            assert self.model is not None
+            told["pdf"]["ocr_model"] = self.model.identity
+        else:
+            del told["pdf"]["ocr_model"], told["pdf"]["vl"]
+        return told
 
     @property
     def generations(self) -> tuple[Generation, ...]:
@@ -105,9 +134,15 @@ class ExtractJob:
         spans = Inventory(storage, key.source).part(key.part)
         takedowns = read_takedowns(storage)
         lowest_rank = self._lowest_rank(spans, children)
-        with PartFile(storage, DOCUMENT) as documents, PartFile(storage, PAGES) as pages:
-            tally = _Tally(pages.write, takedowns)
-            for batch in self._documents(spans, children, tally, lowest_rank):
+        schema = PAGES if self.model is None else VL_PAGES
+        with (
+            PartFile(storage, DOCUMENT) as documents,
+            PartFile(storage, schema) as pages,
+            self._desk(workspace, key, children) as desk,
+        ):
+            tally = Tally(pages.write, schema, takedowns)
+            look = _look(desk, children, self.settings)
+            for batch in self._documents(spans, children, tally, lowest_rank, look):
                 documents.write(batch)
             files = [documents.publish("documents", documents_folder(key.source, fp), key.part)]
             if pages.rows:
@@ -135,22 +170,49 @@ class ExtractJob:
             "extents": tally.extents,
             **({"takedowns": takedowns.fingerprint} if takedowns.made else {}),
             **({"ocr_threshold": threshold_of(lowest_rank)} if lowest_rank else {}),
+            **self._spent(desk, tally),
         }
         entry = entry_of(
             self.generation, key, files=tuple(files), counts=counts, watch=watch, detail=detail
         )
         workspace.ledger.commit(entry)
 
+    def _desk(
+        self, workspace: Workspace, key: PartKey, children: Children
+    ) -> AbstractContextManager["Desk | None"]:
+        """Where the model is asked; None where there is none."""
+        if self.model is None:
+            return nullcontext(None)
+        from pipelines.models.desk import open_desk
+
+        return open_desk(self.model, workspace, key, children)
+
+    def _spent(self, desk: "Desk | None", tally: Tally) -> dict[str, Any]:
+        """What the model was asked, and what for."""
+        if self.model is None or desk is None:
+            return {}
+        return {
+            "model": self.model.identity,
+            "price": priced(self.model),
+            "usage": desk.usage.to_json(),
+            "vl": tally.vl(),
+        }
+
     def _lowest_rank(self, spans: list[Span], children: Children) -> int:
         """Of the pages that the budget of OCR reaches; 0 where there is none."""
         if self.settings.pdf.ocr_budget is None:
             return 0
         whole = [span for span in spans if _way_of_reading(span) == (False, False)]
-        asked = self._asked(whole, _Tally())
+        asked = self._asked(whole, Tally())
         return lowest_rank_of(regroup(asked, *_FRAGILE_CHUNK), children, self.settings)
 
     def _documents(
-        self, spans: list[Span], children: Children, tally: "_Tally", lowest_rank: int
+        self,
+        spans: list[Span],
+        children: Children,
+        tally: Tally,
+        lowest_rank: int,
+        look: Look | None,
     ) -> Iterator[pa.RecordBatch]:
         """Document batches in the order of the records."""
         for (in_blocks, given), group in itertools.groupby(spans, key=_way_of_reading):
@@ -164,7 +226,7 @@ class ExtractJob:
                 pairs = _pairs_of_texts(chunks, self.settings)
             else:
                 pairs = extract_in_children(
-                    chunks, children, self.settings, lowest_rank=lowest_rank
+                    chunks, children, self.settings, lowest_rank=lowest_rank, look=look
                 )
             for records, extracted in pairs:
                 batch = self._join(records, extracted, tally)
@@ -173,7 +235,7 @@ class ExtractJob:
                     yield batch
 
     def _documents_of_blocks(
-        self, spans: Iterable[Span], children: Children, tally: "_Tally"
+        self, spans: Iterable[Span], children: Children, tally: Tally
     ) -> Iterator[pa.RecordBatch]:
         """Documents of JSONL and Parquet, made in children."""
         settings = read_settings(self.source, self.settings)
@@ -191,7 +253,7 @@ class ExtractJob:
                 if batch.num_rows:
                     yield batch
 
-    def _asked(self, spans: Iterable[Span], tally: "_Tally") -> Iterator[pa.RecordBatch]:
+    def _asked(self, spans: Iterable[Span], tally: Tally) -> Iterator[pa.RecordBatch]:
         """Records to be extracted; all others are tallied on the way."""
         settings = read_settings(self.source, self.settings)
         for span in spans:
@@ -201,7 +263,7 @@ class ExtractJob:
                     yield asked
 
     def _join(
-        self, records: pa.RecordBatch, extracted: pa.RecordBatch, tally: "_Tally"
+        self, records: pa.RecordBatch, extracted: pa.RecordBatch, tally: Tally
     ) -> pa.RecordBatch:
         """Documents of a chunk; its rejects and its pages are tallied."""
         uris = [canonical_uri(u) if u else None for u in records.column("uri").to_pylist()]
@@ -214,11 +276,20 @@ class ExtractJob:
             record = records.slice(row, 1).drop_columns(["payload", "text"]).to_pylist()[0]
             if result["reason"] is not None:
                 tally.reject(record, result["reason"], result["message"] or "", ids[row])
-            tally.add_pages(record, result["pages"] or [], ids[row])
-        table = _documents(self.source, records, extracted, ids, uris).filter(kept)
+            is_kept = result["reason"] is None
+            tally.add_pages(record, result["pages"] or [], ids[row], is_kept=is_kept)
+        table = _documents(self.source, records, extracted, ids, uris, self._read_by()).filter(kept)
         table = tally.without_taken_down(table)
         tally.count(table)
         return table
+
+    def _read_by(self) -> dict[str, dict[str, str]]:
+        """Model -> what provenance says of the texts that it read."""
+        if self.model is None:
+            return {}
+        from pipelines.extract.pdf.vl_ladder import provenance_of
+
+        return {self.model.identity: provenance_of(self.settings.pdf.vl)}
 
     def _ids(self, records: pa.RecordBatch, uris: list[str | None]) -> list[bytes]:
         names = ("file", "digest", "ordinal")
@@ -227,6 +298,15 @@ class ExtractJob:
             document_id(self.source.name, uri or file, digest or b"", ordinal)
             for uri, file, digest, ordinal in zip(uris, *columns, strict=True)
         ]
+
+
+def _look(desk: "Desk | None", children: Children, settings: ExtractConfig) -> Look | None:
+    """How a model looks at pages; None where there is none."""
+    if desk is None:
+        return None
+    from pipelines.extract.pdf.vl_stream import look_with_model
+
+    return functools.partial(look_with_model, children=children, settings=settings, desk=desk)
 
 
 def _pairs_of_texts(
@@ -243,6 +323,7 @@ def _documents(
     extracted: pa.RecordBatch,
     ids: list[bytes],
     uris: list[str | None],
+    read_by: Mapping[str, Mapping[str, str]],
 ) -> pa.RecordBatch:
     """DOCUMENT rows of extracted records; what extraction found comes before what was declared."""
     n = records.num_rows
@@ -264,7 +345,7 @@ def _documents(
         "locator": pa.StructArray.from_arrays([*place, pages], fields=list(LOCATOR)),
         "extractor": pc.coalesce(extracted.column("extractor"), pa.scalar("none")),
         "meta": _merged_meta(records.column("meta"), extracted.column("meta")),
-        "provenance": _provenance(source, extracted),
+        "provenance": _provenance(source, extracted, read_by),
         **one_of,
     }
     return pa.RecordBatch.from_arrays([columns[f.name] for f in DOCUMENT], schema=DOCUMENT)
@@ -279,7 +360,11 @@ def _good_pages(pages: pa.ListArray) -> pa.ListArray:
     return pa.array(numbers, LOCATOR.field("pages").type)
 
 
-def _provenance(source: SourceConfig, extracted: pa.RecordBatch) -> pa.StructArray:
+def _provenance(
+    source: SourceConfig,
+    extracted: pa.RecordBatch,
+    read_by: Mapping[str, Mapping[str, str]],
+) -> pa.StructArray:
     """Where texts come from: what corpus.yaml says of the source, else what extraction did.
 
     OCR transcribes, so the depth stays; a text that a model wrote is one generation from a human.
@@ -290,7 +375,10 @@ def _provenance(source: SourceConfig, extracted: pa.RecordBatch) -> pa.StructArr
         return _given_provenance(source, extracted.num_rows)
     base = _declared_provenance(source)
     pairs = zip(transcribed.to_pylist(), extracted.column("model").to_pylist(), strict=True)
-    told = [{**base, **({"kind": k, "model": m} if k else {})} for k, m in pairs]
+    told = [
+        {**base, **({"kind": kind, "model": model, **read_by.get(model, {})} if kind else {})}
+        for kind, model in pairs
+    ]
     return pa.array(told, PROVENANCE)
 
 
@@ -338,118 +426,6 @@ def _merged_meta(given: pa.MapArray, found: pa.MapArray) -> pa.MapArray:
     return pa.array(merged, DOCUMENT.field("meta").type)
 
 
-def _locator(record: dict[str, Any]) -> dict[str, Any]:
-    return {"file": record["file"], "offset": record["offset"], "length": record["length"]}
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What was met while a part was read."""
-
-    write_pages: Callable[[pa.RecordBatch], None] = written_nowhere
-    """Takes the PAGES rows of a file; by default nobody does."""
-    takedowns: Takedowns = field(default_factory=lambda: Takedowns(()))
-    records: int = 0
-    text_bytes: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    """Documents by who wrote them, see PROVENANCE."""
-    truncated: Counter[str] = field(default_factory=Counter)
-    """Documents whose payload was cut by whoever fetched it, by why."""
-    not_asked: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    num_pages: int = 0
-    """Of paged files that could be opened; counted apart from the outcomes of the pages."""
-    pages: Counter[str] = field(default_factory=Counter)
-    page_reasons: Counter[str] = field(default_factory=Counter)
-    extents: dict[str, list[int]] = field(default_factory=dict)
-    """File -> offset of its first record here and of the end of its last one."""
-    rejects: list[dict[str, Any]] = field(default_factory=list)
-    page_rejects: list[dict[str, Any]] = field(default_factory=list)
-    """REJECT rows of pages; `pages` of the locator holds the one number."""
-
-    def sort_out(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Counts all rows and gives back those to be extracted."""
-        self.records += batch.num_rows
-        self._extend(batch)
-        asked = pc.equal(batch.column("outcome"), ASKED)
-        if not asked.false_count:
-            return batch
-        others = batch.filter(pc.invert(asked)).drop_columns(["payload", "text"])
-        for row in others.to_pylist():
-            if row["outcome"] == NOT_ASKED:
-                self.not_asked[row["reason"]] += 1
-            else:
-                self.reject(row, row["reason"], row["message"] or "", None)
-        return batch.filter(asked)
-
-    def without_taken_down(self, documents: pa.RecordBatch) -> pa.RecordBatch:
-        """Documents that may be kept; those of forgotten addresses become rejects."""
-        covered = self.takedowns.cover(documents.column("uri"))
-        if not covered.true_count:
-            return documents
-        for row in documents.filter(covered).select(["id", "uri", "locator"]).to_pylist():
-            record = {**row["locator"], "uri": row["uri"]}
-            self.reject(record, TAKEN_DOWN, "its address was taken down", row["id"])
-        return documents.filter(pc.invert(covered))
-
-    def count(self, documents: pa.RecordBatch) -> None:
-        """Counts the texts of some documents."""
-        self.text_bytes += pc.sum(pc.binary_length(documents.column("text"))).as_py() or 0
-        self.kinds.update(pc.struct_field(documents.column("provenance"), "kind").to_pylist())
-        cut = pc.map_lookup(documents.column("meta"), pa.scalar("truncated"), "first")
-        self.truncated.update(pc.drop_null(cut).to_pylist())
-
-    def add(self, made: Made) -> None:
-        """Counts what a block gave."""
-        self.records += made.num_records
-        for record, reason, message, id_ in made.rejects:
-            self.reject({**record, "file": made.file}, reason, message, id_)
-        if made.num_records:
-            start, end = made.extent
-            extent = self.extents.setdefault(made.file, [start, start])
-            extent[0], extent[1] = min(extent[0], start), max(extent[1], end)
-
-    def reject(self, record: dict[str, Any], reason: str, message: str, id_: bytes | None) -> None:
-        """Notes a reject."""
-        self.reasons[reason] += 1
-        self.rejects.append(_reject_row(record, reason, message, id_, None))
-
-    def add_pages(
-        self, record: dict[str, Any], pages: list[dict[str, Any]], id_: bytes | None
-    ) -> None:
-        """Counts and writes the pages of a file and notes the rejected ones."""
-        self.num_pages += len(pages)
-        if pages:
-            self.write_pages(page_rows(record, pages, id_))
-        for page in pages:
-            self.pages[page["outcome"]] += 1
-            if page["outcome"] == REJECTED:
-                self.page_reasons[page["reason"]] += 1
-                row = (page["reason"], page["message"] or "", id_, page["page"])
-                self.page_rejects.append(_reject_row(record, *row))
-
-    def _extend(self, batch: pa.RecordBatch) -> None:
-        starts = batch.column("offset").to_numpy()
-        ends = starts + batch.column("length").to_numpy()
-        files = batch.column("file").to_pylist()
-        for row, (file, start) in enumerate(zip(files, starts.tolist(), strict=True)):
-            extent = self.extents.setdefault(file, [start, start])
-            extent[0], extent[1] = min(extent[0], start), max(extent[1], int(ends[row]))
-
-
-def _reject_row(
-    record: dict[str, Any], reason: str, message: str, id_: bytes | None, page: int | None
-) -> dict[str, Any]:
-    pages = {} if page is None else {"pages": [page]}
-    return {
-        "id": id_,
-        "uri": record["uri"],
-        "locator": {**_locator(record), **pages},
-        "reason": reason,
-        "message": message[:_MESSAGE_CHARS],
-    }
-
-
 def count_records(
     source: SourceConfig, settings: ExtractConfig, spans: Iterable[Span]
 ) -> Counter[str]:
@@ -459,15 +435,6 @@ def count_records(
         for batch in read_span(span, read_settings(source, settings)):
             outcomes.update(batch.column("outcome").to_pylist())
     return outcomes
-
-
-def read_settings(source: SourceConfig, settings: ExtractConfig) -> ReadSettings:
-    """What the readers are told."""
-    return ReadSettings(
-        text_column=source.text_column,
-        url_column=source.url_column,
-        max_record_bytes=settings.max_record_bytes,
-    )
 
 
 def read_span(span: Span, settings: ReadSettings) -> Iterator[pa.RecordBatch]:

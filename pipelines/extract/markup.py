@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from pipelines.config import ExtractConfig
 from pipelines.extract.charset import decode_bytes
+from pipelines.extract.code_files import CODE_TYPES
 from pipelines.extract.engines import check_engine, engine_name, main_text
 from pipelines.extract.extracted import NO_TEXT, Extracted, to_batch
 from pipelines.extract.media import (
@@ -37,6 +38,8 @@ __all__ = ["canonical_uri", "extract_records", "host_of"]
 
 # Raise these numbers when the rules of `text` change, so that new rows can be told from old ones.
 _PLAIN: Final = "plain-text/1"
+_PLAIN_TYPE: Final = "text/plain"
+_CODE_TYPES: Final = pa.array(sorted(CODE_TYPES))
 AS_GIVEN: Final = "as-given/1"
 _MAX_MESSAGE: Final = 500
 _SNIFF_BYTES: Final = 2048
@@ -67,13 +70,15 @@ def extract_records(records: pa.RecordBatch, *, settings: ExtractConfig) -> pa.R
     """
     check_engine(settings.html_engine)
     if records.column("text").null_count == 0:
-        return _given_texts(records.column("text").to_pylist())
+        types = records.column("media_type")
+        types = pc.if_else(pc.is_in(types, _CODE_TYPES), types, _PLAIN_TYPE)
+        return _given_texts(records.column("text").to_pylist(), types)
     names = ("payload", "text", "media_type", "charset", "uri")
     columns = [records.column(name).to_pylist() for name in names]
     return to_batch([_extract(*values, settings=settings) for values in zip(*columns, strict=True)])
 
 
-def _given_texts(texts: list[str]) -> pa.RecordBatch:
+def _given_texts(texts: list[str], media_types: pa.StringArray) -> pa.RecordBatch:
     """EXTRACTED rows of records that held the text itself, column by column."""
     n = len(texts)
     tidied = [tidy(text) for text in texts]
@@ -83,7 +88,7 @@ def _given_texts(texts: list[str]) -> pa.RecordBatch:
         "reason": pc.if_else(blank, "no_text", None).cast(pa.string()),
         "message": pc.if_else(blank, NO_TEXT, None).cast(pa.string()),
         "extractor": pa.repeat(AS_GIVEN, n),
-        "media_type": pa.repeat("text/plain", n),
+        "media_type": media_types,
         "meta": pa.array([[]] * n, EXTRACTED.field("meta").type),
     }
     arrays = [columns.get(f.name, pa.nulls(n, f.type)) for f in EXTRACTED]
@@ -100,7 +105,8 @@ def _extract(
     settings: ExtractConfig,
 ) -> Extracted:
     if text is not None:
-        return _checked(Extracted(extractor=AS_GIVEN, text=tidy(text), media_type="text/plain"))
+        kind = media_type if media_type in CODE_TYPES else _PLAIN_TYPE
+        return _checked(Extracted(extractor=AS_GIVEN, text=tidy(text), media_type=kind))
     assert payload is not None
     if media_type in OFFICE_TYPES:
         # Here and below, because their libraries load for a second and few processes need them.
@@ -112,7 +118,8 @@ def _extract(
 
         return read_pdf(payload, settings.pdf)
     engine = settings.html_engine
-    is_page = media_type != "text/plain"
+    is_code = media_type in CODE_TYPES and media_type != _PLAIN_TYPE
+    is_page = not is_code and media_type != _PLAIN_TYPE
     if is_binary(payload):
         found = sniff_media_type(payload)
         name = engine_name(engine) if is_page else _PLAIN
@@ -122,12 +129,13 @@ def _extract(
     if feed is not None:
         message = f"the bytes are a feed or a sitemap (<{feed[1].decode('ascii')}>), no page"
         return Extracted(extractor=engine_name(engine), reason="not_a_page", message=message)
-    if looks_like_html(payload) or (is_page and _TAG.search(payload)):
+    looks_so = not is_code and looks_like_html(payload)  # code may write pages
+    if looks_so or (is_page and _TAG.search(payload)):
         return _extract_page(payload, media_type, charset, uri, settings)
-    return _extract_text(payload, charset)
+    return _extract_text(payload, charset, (is_code and media_type) or _PLAIN_TYPE)
 
 
-def _extract_text(payload: bytes, charset: str | None) -> Extracted:
+def _extract_text(payload: bytes, charset: str | None, media_type: str) -> Extracted:
     decoded = decode_text(payload, charset)
     if decoded is None:
         message = "the bytes are no text in any charset that was tried"
@@ -135,7 +143,7 @@ def _extract_text(payload: bytes, charset: str | None) -> Extracted:
     row = Extracted(
         extractor=_PLAIN,
         text=tidy(decoded.text),
-        media_type="text/plain",
+        media_type=media_type,
         meta={"charset": decoded.charset},
     )
     return _checked(row)

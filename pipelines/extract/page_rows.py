@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.workspace.parts import batch_of
-from pipelines.workspace.schema import PAGE_SIGNS, PAGES
+from pipelines.workspace.schema import PAGE_SIGNS, PAGES, VL_PAGE, VL_PAGES
 
 
 def pages_folder(job: str, fp: str, source: str) -> str:
@@ -20,7 +20,10 @@ def pages_folder(job: str, fp: str, source: str) -> str:
 
 
 def page_rows(
-    record: Mapping[str, Any], pages: Sequence[Mapping[str, Any]], id_: bytes | None
+    record: Mapping[str, Any],
+    pages: Sequence[Mapping[str, Any]],
+    id_: bytes | None,
+    schema: pa.Schema = PAGES,
 ) -> pa.RecordBatch:
     """PAGES rows of one file.
 
@@ -28,8 +31,10 @@ def page_rows(
         record: Its RECORD row.
         pages: Of its EXTRACTED row.
         id_: Of its document or reject.
+        schema: PAGES, or VL_PAGES.
     """
     no_signs = dict.fromkeys(field.name for field in PAGE_SIGNS)
+    no_vl = dict.fromkeys(field.name for field in VL_PAGE) if schema is VL_PAGES else {}
     names = ("page", "outcome", "reason", "reader", "score", "confidence")
     rows = [
         {
@@ -38,10 +43,11 @@ def page_rows(
             "offset": record["offset"],
             **{name: page[name] for name in names},
             **(page["signs"] or no_signs),
+            **(no_vl and (page["vl"] or no_vl)),
         }
         for page in pages
     ]
-    return batch_of(rows, PAGES)
+    return batch_of(rows, schema)
 
 
 def written_nowhere(_: pa.RecordBatch) -> None:

@@ -27,8 +27,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from pipelines.extract.code_files import PATH, code_media_type
 from pipelines.extract.inputs import ReadSettings
-from pipelines.extract.tables import LANGUAGE_COLUMNS, TIME_COLUMNS, URL_COLUMNS, spelled, time_of
+from pipelines.extract.tables import (
+    PLAIN_TYPE,
+    TIME_COLUMNS,
+    language_columns,
+    license_columns,
+    renamed,
+    spelled,
+    time_of,
+    url_columns,
+)
 from pipelines.extract.text import tidy
 from pipelines.workspace.schema import DOCUMENT
 
@@ -47,7 +57,6 @@ _TYPES: Final[Mapping[type, pa.DataType]] = {
 _SPELLED: Final = pa.large_string()
 # Lines that name keys and types.
 _NUM_FIRST: Final = 16
-_LICENSE_COLUMNS: Final = ("license",)
 _BRACES: Final = (ord("{"), ord("}"))
 _NEWLINE: Final = ord("\n")
 _LAST_CONTROL: Final = ord("\r")
@@ -73,6 +82,7 @@ class PlainLines(NamedTuple):
     license: pa.StringArray
     language: pa.StringArray
     time: list[datetime | None] | None
+    media_type: pa.StringArray
     meta: pa.MapArray
     """Facts of each row, sorted by name."""
 
@@ -84,9 +94,11 @@ def read_plain_lines(data: pa.Buffer, settings: ReadSettings) -> PlainLines | No
         The records, or None where the lines must be read one by one.
     """
     lines = _lines_of(np.frombuffer(data, np.uint8))
-    urls = (settings.url_column,) if settings.url_column else URL_COLUMNS
-    others = {*urls, *_LICENSE_COLUMNS, *LANGUAGE_COLUMNS, *TIME_COLUMNS}
-    if lines is None or settings.text_column in others:
+    urls, licenses = url_columns(settings), license_columns(settings)
+    languages = language_columns(settings)
+    others = {*urls, *licenses, *languages, *TIME_COLUMNS}
+    used = {settings.text_column, *(column for column, _ in renamed(settings.code))}
+    if lines is None or used & others:
         return None
     begins, lengths = lines
     if int(lengths.max()) > settings.max_record_bytes:
@@ -98,10 +110,12 @@ def read_plain_lines(data: pa.Buffer, settings: ReadSettings) -> PlainLines | No
     tidied = _tidy_all(given)
     if tidied is None or not _spell_floats(columns, data, begins, lengths):
         return None
+    if not _rename(columns, settings):
+        return None
     taken: dict[str, Mask] = {}
     uris = _take(columns, urls, taken)
-    license_ = _take(columns, _LICENSE_COLUMNS, taken)
-    language = _take(columns, LANGUAGE_COLUMNS, taken)
+    license_ = _take(columns, licenses, taken)
+    language = _take(columns, languages, taken)
     time = _times(columns, taken)
     nothing = pa.nulls(len(begins), pa.string())
     return PlainLines(
@@ -113,8 +127,31 @@ def read_plain_lines(data: pa.Buffer, settings: ReadSettings) -> PlainLines | No
         nothing if license_ is None else license_,
         nothing if language is None else language,
         time,
+        _media_types(columns, settings, len(begins)),
         _meta(columns, taken, len(begins)),
     )
+
+
+def _rename(columns: dict[str, pa.Array], settings: ReadSettings) -> bool:
+    """Gives repository and path of code their names; False where rows differ in having them."""
+    for column, name in renamed(settings.code):
+        values = columns.get(column)
+        if column == name or values is None or values.type != pa.string():
+            continue
+        if name in columns or pc.any(pc.equal(pc.binary_length(values), 0)).as_py():
+            return False
+        columns[name] = columns.pop(column)
+    return True
+
+
+def _media_types(
+    columns: Mapping[str, pa.Array], settings: ReadSettings, num_rows: int
+) -> pa.StringArray:
+    paths = columns.get(PATH) if settings.code is not None else None
+    if paths is None or paths.type != pa.string():
+        return pa.repeat(PLAIN_TYPE, num_rows)
+    found = [code_media_type(path or "") or PLAIN_TYPE for path in paths.to_pylist()]
+    return pa.array(found, pa.string())
 
 
 def _lines_of(data: Bytes) -> tuple[Numbers, Numbers] | None:

@@ -13,6 +13,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from pipelines.extract.code_files import code_media_type
 from pipelines.extract.files import empty_file, read_file
 from pipelines.extract.inputs import InputRange, ReadSettings, input_size
 from pipelines.extract.media import (
@@ -31,7 +32,14 @@ from pipelines.extract.tables import read_jsonl, read_parquet
 from pipelines.extract.warc import read_warc
 from pipelines.extract.warc_header import is_record_start
 
-__all__ = ["InputRange", "ReadSettings", "detect_format", "read_records", "split_points"]
+__all__ = [
+    "InputRange",
+    "ReadSettings",
+    "detect_code",
+    "detect_format",
+    "read_records",
+    "split_points",
+]
 
 
 def _read_lines(input_range: InputRange, settings: ReadSettings) -> Iterator[Record]:
@@ -49,6 +57,7 @@ _READERS: Final[dict[str, Callable[[InputRange, ReadSettings], Iterator[Record]]
     "parquet": read_parquet,
     "html": read_file,
     "text": read_file,
+    "code": read_file,
     "pdf": read_file,
     "image": read_file,
     "office": read_file,
@@ -66,6 +75,7 @@ _ENDINGS: Final = {
 }
 _JSON_LINE: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*(?:\"|\})")
 _BINARY: Final = ("pdf", "image", "office")
+_TABLES: Final = ("jsonl", "parquet")
 _ZIP_TYPE: Final = "application/zip"
 _LOOK_BYTES: Final = 64 << 10
 
@@ -132,6 +142,19 @@ def detect_format(name: str, head: bytes) -> str | None:
     if looks_like_html(inner):
         return "html"
     return by_name if by_name in _BINARY else None
+
+
+def detect_code(name: str, head: bytes) -> str | None:
+    """Likewise of a file of a source of code: `code`, or what holds rows.
+
+    Returns:
+        None where its name is not that of code, or its bytes are binary.
+    """
+    found = detect_format(name, head)
+    if found in _TABLES:
+        return found
+    is_text = not is_binary(head)
+    return "code" if is_text and code_media_type(name) is not None else None
 
 
 def _binary_format(head: bytes, by_name: str | None) -> str | None:

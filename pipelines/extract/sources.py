@@ -27,7 +27,7 @@ from fsspec.utils import glob_translate
 from pipelines.config import SourceConfig, is_path_list
 from pipelines.extract.inputs import local_path
 from pipelines.extract.path_lists import Place, SourceError, read_path_list
-from pipelines.extract.records import detect_format, split_points
+from pipelines.extract.records import detect_code, detect_format, split_points
 from pipelines.workspace.inventory import Listed
 
 __all__ = ["NOT_READ", "UNKNOWN", "SourceError", "list_source"]
@@ -94,7 +94,7 @@ def _list_local(source: SourceConfig, path: str) -> Iterator[Listed]:
     for found in sorted(paths):
         file = _show(found[len(root) :])
         if _wanted(file, source):
-            yield _local_file(found, file, source.format)
+            yield _local_file(found, file, source)
 
 
 def _find_local(path: str, name: str) -> tuple[str, set[str]]:
@@ -157,7 +157,7 @@ def _show(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _local_file(path: str, file: str, format: str | None) -> Listed:
+def _local_file(path: str, file: str, source: SourceConfig) -> Listed:
     try:
         status = os.stat(path)
     except OSError:
@@ -166,7 +166,7 @@ def _local_file(path: str, file: str, format: str | None) -> Listed:
     if _show(path) != path:
         kind = _UNDECODABLE
     elif is_file or stat.S_ISLNK(status.st_mode):
-        kind = format or detect_format(path, _head(path) if is_file else b"") or UNKNOWN
+        kind = source.format or _detect(source, path, _head(path) if is_file else b"") or UNKNOWN
     else:
         kind = _SPECIAL
     return Listed(
@@ -177,6 +177,10 @@ def _local_file(path: str, file: str, format: str | None) -> Listed:
         stamp=str(status.st_mtime),
         digest=str if kind in (_SPECIAL, _UNDECODABLE) else partial(_digest, Path(path)),
     )
+
+
+def _detect(source: SourceConfig, name: str, head: bytes) -> str | None:
+    return detect_format(name, head) if source.code is None else detect_code(name, head)
 
 
 def _head(path: str) -> bytes:
@@ -206,7 +210,7 @@ def _list_remote(source: SourceConfig) -> Iterator[Listed]:
         yield Listed(
             url=fs.unstrip_protocol(path),
             file=file,
-            format=source.format or _sniff(fs, path, info["size"]) or UNKNOWN,
+            format=source.format or _sniff(source, fs, path, info["size"]) or UNKNOWN,
             bytes=int(info["size"]),
             stamp=_stamp(info),
             digest=str,
@@ -229,7 +233,7 @@ def _list_place(source: SourceConfig, place: Place) -> Listed:
     if path is not None:
         if not os.path.lexists(path):
             raise _absent(source, place)
-        return _local_file(path, place.file, source.format)
+        return _local_file(path, place.file, source)
     fs, path = url_to_fs(place.url)
     try:
         info = fs.info(path)
@@ -237,11 +241,11 @@ def _list_place(source: SourceConfig, place: Place) -> Listed:
         raise _absent(source, place) from error
     if info.get("size") is None:
         raise SourceError(f"source {source.name}: {place.url} has no size; a part needs one")
-    by_name = detect_format(place.file, b"")
+    by_name = _detect(source, place.file, b"")
     return Listed(
         url=place.url,
         file=place.file,
-        format=source.format or by_name or _sniff(fs, path, info["size"]) or UNKNOWN,
+        format=source.format or by_name or _sniff(source, fs, path, info["size"]) or UNKNOWN,
         bytes=int(info["size"]),
         stamp=_stamp(info),
         digest=str,
@@ -270,12 +274,12 @@ def _files_only(found: dict[str, Any]) -> dict[str, Any]:
     return {path: info for path, info in found.items() if info["type"] == "file"}
 
 
-def _sniff(fs: fsspec.AbstractFileSystem, path: str, size: int) -> str | None:
+def _sniff(source: SourceConfig, fs: fsspec.AbstractFileSystem, path: str, size: int) -> str | None:
     try:
         head = bytes(fs.cat_file(path, start=0, end=min(size, _HEAD_BYTES))) if size else b""
     except OSError:
         head = b""  # the reader will say why, in a reject
-    return detect_format(path, head)
+    return _detect(source, path, head)
 
 
 def _stamp(info: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 Pages and texts travel in chunks; a paged file (a PDF or a picture) travels alone and goes through
 two steps. Its text layers are read in one call (milliseconds a page). Its pages that are to be
-looked at follow as tasks, one a page (seconds each), and take the places that were kept for them.
+looked at follow as tasks, one a page (seconds each), and take the places that were kept for them;
+children look at them, or whoever is named in their place (`pdf.vl_stream`: a model does).
 So one large scan uses all children, a page that hangs costs a page, the time that a call may take
 can be short, and pages of HTML between two PDFs wait for a place in the queue and never for a whole
 scan.
@@ -20,7 +21,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,6 +58,9 @@ _PACKED_OBJECTS: Final = b"/ObjStm"
 _PAGED: Final = pa.array(PAGED_TYPES)
 _MAX_MESSAGE: Final = 500
 
+Look = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+"""SCAN_TASK batches of one row or none -> a PAGE batch with as many rows, for each, in order."""
+
 _Row = TypeVar("_Row")
 
 
@@ -79,6 +83,7 @@ def extract_in_children(
     settings: ExtractConfig,
     *,
     lowest_rank: int = 0,
+    look: Look | None = None,
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """Extracts chunks of records; of a chunk with a paged file in it, that is the only row.
 
@@ -87,6 +92,7 @@ def extract_in_children(
         children: Where they are extracted.
         settings: How.
         lowest_rank: Of the pages that may go to OCR (see `lowest_rank_of`).
+        look: Looks at pages; by default children do.
 
     Yields:
         (records, their EXTRACTED rows) for each chunk, in order.
@@ -104,19 +110,25 @@ def extract_in_children(
             under_way.append(chunk := given.popleft())
             yield from _tasks(chunk, result, lowest_rank)
 
-    second_step = children.map(
-        functools.partial(read_scans, settings=settings),
-        tasks(),
-        _failed_scan,
-        extra_s=lambda _: _SCAN_S,
-    )
-    for result in second_step:
+    for result in look(tasks()) if look else look_in_children(tasks(), children, settings):
         chunk = under_way[0]
         chunk.seen += read_pages(result)
         chunk.num_tasks -= 1
         if not chunk.num_tasks:
             under_way.popleft()
             yield chunk.records, _finished(chunk, settings)
+
+
+def look_in_children(
+    tasks: Iterable[pa.RecordBatch], children: Children, settings: ExtractConfig
+) -> Iterator[pa.RecordBatch]:
+    """PAGE rows of SCAN_TASK batches, in order."""
+    return children.map(
+        functools.partial(read_scans, settings=settings),
+        tasks,
+        _failed_scan,
+        extra_s=lambda _: _SCAN_S,
+    )
 
 
 def _first_step(
@@ -278,26 +290,27 @@ def _tasks(chunk: _Chunk, result: pa.RecordBatch, lowest_rank: int) -> Iterator[
     """What is left to do for a chunk; one empty task where that is nothing, to keep the order."""
     if not is_paged(chunk.records):
         chunk.extracted = result
-        yield _task_batch([])
+        yield _no_task()
         return
     (chunk.found,) = read_pdfs(result)
     scans = [page for page in chunk.found.pages if page.outcome == SCAN]
     chunk.num_tasks = max(1, len(scans))
-    payload, digest = chunk.records.column("payload")[0].as_py(), _digest(chunk.records)
+    digest = _digest(chunk.records)
     if not scans:
-        yield _task_batch([])
+        yield _no_task()
     for page in scans:
-        task = {
-            "payload": payload,
-            "media_type": chunk.found.media_type,
-            "page": page.page,
-            "may_ocr": _rank(page, digest) >= lowest_rank,
+        told = {
+            # Not copied: the tasks of a file share its bytes until they go to a child.
+            "payload": chunk.records.column("payload"),
+            "media_type": pa.array([chunk.found.media_type]),
+            "page": pa.array([page.page], pa.int32()),
+            "may_ocr": pa.array([_rank(page, digest) >= lowest_rank]),
         }
-        yield _task_batch([task])
+        yield pa.RecordBatch.from_arrays([told[f.name] for f in SCAN_TASK], schema=SCAN_TASK)
 
 
-def _task_batch(tasks: list[dict[str, Any]]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist(tasks, schema=SCAN_TASK)
+def _no_task() -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=SCAN_TASK)
 
 
 def _finished(chunk: _Chunk, settings: ExtractConfig) -> pa.RecordBatch:

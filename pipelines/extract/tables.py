@@ -16,7 +16,7 @@ a time in an unknown zone, is null. A text column of another type than string is
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.extract.code_files import PATH, REPOSITORY, CodeConfig, code_media_type
 from pipelines.extract.frames import FrameStream
 from pipelines.extract.inputs import InputRange, ReadSettings, open_input
 from pipelines.extract.media import is_binary
@@ -39,6 +40,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 URL_COLUMNS: Final = ("url", "uri")
 LANGUAGE_COLUMNS: Final = ("language", "lang")
 TIME_COLUMNS: Final = ("date", "timestamp")
+LICENSE_COLUMNS: Final = ("license",)
+PLAIN_TYPE: Final = "text/plain"
 # What Arrow and Python raise for bad data; OverflowError and KeyError are no ValueError.
 BAD_DATA: Final = (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError, TypeError)
 # Rows that are turned into Python values at once.
@@ -251,11 +254,70 @@ def lost_rows(file: str, first: int, end: int, error: Exception) -> Iterator[Rec
 
 def columns_read(types: Mapping[str, pa.DataType], settings: ReadSettings) -> list[str]:
     """The text where it is one, and what may describe it."""
+    licenses = license_columns(settings) if settings.code is not None else ()
     return [
         name
         for name, kind in types.items()
         if (_is_string(kind) if name == settings.text_column else _is_scalar(kind))
+        or (name in licenses and _is_list_of_strings(kind))
     ]
+
+
+def _is_list_of_strings(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return is_list and _is_string(kind.value_type)
+
+
+def url_columns(settings: ReadSettings) -> tuple[str, ...]:
+    """Columns that may hold the URI, the best first."""
+    return (settings.url_column,) if settings.url_column else URL_COLUMNS
+
+
+def license_columns(settings: ReadSettings) -> tuple[str, ...]:
+    """Likewise of the licence."""
+    return LICENSE_COLUMNS if settings.code is None else (settings.code.license_column,)
+
+
+def language_columns(settings: ReadSettings) -> tuple[str, ...]:
+    """Likewise of the language of people; of code such a column says something else."""
+    return LANGUAGE_COLUMNS if settings.code is None else ()
+
+
+def joined_licenses(row: Mapping[str, object], settings: ReadSettings) -> Mapping[str, object]:
+    """The row with one string in place of a list of licences, where the source is code."""
+    if settings.code is None:
+        return row
+    name = settings.code.license_column
+    given = row.get(name)
+    if not isinstance(given, list):
+        return row
+    names = [one for one in given if isinstance(one, str) and one]
+    return {**row, name: " AND ".join(dict.fromkeys(names)) or None}
+
+
+def facts_of(
+    row: Mapping[str, object], taken: Container[str | None], code: CodeConfig | None
+) -> dict[str, str]:
+    """What goes to `meta`: what no field took, and of code repository and path by those names."""
+    facts = {name: spelled(row[name]) for name in row if name not in taken and is_fact(row[name])}
+    for column, name in renamed(code):
+        if column not in taken and isinstance(value := row.get(column), str) and value:
+            facts.pop(column, None)
+            facts[name] = value
+    return facts
+
+
+def renamed(code: CodeConfig | None) -> tuple[tuple[str, str], ...]:
+    """Columns of code, and their names in `meta`."""
+    if code is None:
+        return ()
+    return (code.repository_column, REPOSITORY), (code.path_column, PATH)
+
+
+def media_type_of(facts: Mapping[str, str], code: CodeConfig | None) -> str:
+    """The media type of a given text: of code, what its path says."""
+    found = code_media_type(facts.get(PATH, "")) if code is not None else None
+    return found or PLAIN_TYPE
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
@@ -321,24 +383,25 @@ def record_of_row(
         settings: Which columns hold text and URI.
         types: Of all columns, also of those that `row` leaves out.
     """
+    row = joined_licenses(row, settings)
     text = row.get(settings.text_column)
-    uri = _name_of(row, (settings.url_column,) if settings.url_column else URL_COLUMNS)
-    licence = _name_of(row, ("license",))
-    language = _name_of(row, LANGUAGE_COLUMNS)
+    uri = _name_of(row, url_columns(settings))
+    licence = _name_of(row, license_columns(settings))
+    language = _name_of(row, language_columns(settings))
     time_name, time = time_of(row)
-    taken = {settings.text_column, uri, licence, language, time_name}
+    facts = facts_of(row, {settings.text_column, uri, licence, language, time_name}, settings.code)
     found_record = partial(
         Record,
         file=blank.file,
         offset=blank.offset,
         length=blank.length,
         uri=_string(row, uri),
-        media_type="text/plain",
+        media_type=media_type_of(facts, settings.code),
         ordinal=0 if uri else blank.ordinal,
         license=_string(row, licence),
         declared_language=_string(row, language),
         fetched_at=time,
-        meta={name: spelled(row[name]) for name in row if name not in taken and is_fact(row[name])},
+        meta=facts,
     )
     if not isinstance(text, str):
         types = types or {name: type(value).__name__ for name, value in row.items()}

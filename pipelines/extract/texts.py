@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pyarrow.compute as pc
 
 from pipelines.config import ExtractConfig, SourceConfig
-from pipelines.extract.job import read_settings, read_span
+from pipelines.extract.inputs import read_settings
+from pipelines.extract.job import read_span
 from pipelines.extract.markup import extract_records
 from pipelines.extract.sources import list_source
 from pipelines.workspace.inventory import Span

@@ -1,8 +1,9 @@
 """What a stage makes of the documents of one part: the one function that plans and shards share.
 
-Before `where` is asked, four kinds of documents are set aside whatever it says: a record met
-twice, what was taken down (the labels set `takedown`), a document whose labels are missing because
-an annotator died on it, and what is held out of training (the labels set `validation`: the text
+Before `where` is asked, five kinds of documents are set aside whatever it says: a record met
+twice, what was taken down (the labels set `takedown`), a document of which a refined form stands
+beside it (the labels set `superseded`), a document whose labels are missing because an annotator
+died on it, and what is held out of training (the labels set `validation`: the text
 itself, and near copies of it).
 """
 
@@ -20,7 +21,7 @@ from mixtures.expressions import ELIGIBLE, NUM_TOKENS, Selection, columns_used, 
 from mixtures.spec import Stage
 from pipelines.deduplicate.exact import REPEATED_RECORD
 from pipelines.mix.planned import NUM_BYTES, planned_tokens
-from pipelines.workspace.takedown import TAKEN_DOWN
+from pipelines.workspace.takedown import SUPERSEDED, TAKEN_DOWN
 
 NOT_LABELLED: Final = "not_labelled"  # an annotator died on it; see the rejects of `annotate`
 TRAIN: Final = "train"
@@ -29,6 +30,9 @@ SPLIT: Final = "split"
 """Label column that says what is held out; absent where nothing is."""
 
 _ROLE: Final = "duplicate_role"
+_SET_ASIDE: Final = (TAKEN_DOWN, SUPERSEDED)
+"""Label columns, and the reasons, of documents that are never drawn; each absent where no document
+of a run is such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def columns_to_judge(stages: Sequence[Stage], columns: pa.Schema) -> list[str]:
         stages: Stages that passed `check_expressions`.
         columns: All columns that there are.
     """
-    wanted = {NUM_TOKENS, _ROLE, SPLIT, TAKEN_DOWN, *columns_used(stages, columns)}
+    wanted = {NUM_TOKENS, _ROLE, SPLIT, *_SET_ASIDE, *columns_used(stages, columns)}
     for stage in stages:
         if stage.cut_columns:
             wanted |= {NUM_BYTES, *stage.cut_columns}
@@ -84,10 +88,11 @@ def judge(
     reasons: Counter[str] = Counter()
     usable = ~_matches(labels.column(_ROLE), REPEATED_RECORD)
     reasons[REPEATED_RECORD] = int(len(usable) - usable.sum())
-    if TAKEN_DOWN in labels.column_names:
-        gone = usable & labels.column(TAKEN_DOWN).to_numpy()
-        reasons[TAKEN_DOWN] = int(gone.sum())
-        usable &= ~gone
+    for name in _SET_ASIDE:
+        if name in labels.column_names:
+            gone = usable & labels.column(name).to_numpy()
+            reasons[name] = int(gone.sum())
+            usable &= ~gone
     missing = _is_missing(stage, labels) & usable
     reasons[NOT_LABELLED] = int(missing.sum())
     usable &= ~missing

@@ -73,5 +73,5 @@ def _of_standalone(workspace: Workspace) -> set[str]:
         return set()
     sets = [name for named in record.annotate.values() for name in named.values()]
     over_sources = (record.duplicates, record.validation, *record.labels.values())
-    named = {*record.extract.values(), *sets, *over_sources, *record.crawl.values()}
+    named = {*record.documents.values(), *sets, *over_sources, *record.crawl.values()}
     return {name for name in named if name}

@@ -200,12 +200,12 @@ def pins_of(record: RunRecord, workspace: Workspace) -> Pins:
     shared = {"duplicates": record.duplicates, **record.labels}
     if record.validation:
         shared[VALIDATION_SET] = record.validation
-    job = takedown_job(workspace, record.extract)
+    job = takedown_job(workspace, record.documents)
     if job is not None:
         label_here(workspace, job, record.sources)
         shared[TAKEDOWN] = job.generation.name
     labels = {source: {**sets, **shared} for source, sets in record.annotate.items()}
-    return pin(workspace, record.extract, labels, record.sources)
+    return pin(workspace, record.documents, labels, record.sources)
 
 
 def open_plan(

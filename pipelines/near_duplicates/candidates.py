@@ -29,7 +29,7 @@ from pipelines.near_duplicates.buckets import (
     candidate_pairs,
     distinct_pairs,
 )
-from pipelines.near_duplicates.groups import groups_of, seed_members
+from pipelines.near_duplicates.groups import are_generated, groups_of, seed_members
 from pipelines.near_duplicates.near import places_of
 from pipelines.near_duplicates.plan import NearPlan
 from pipelines.near_duplicates.priority import provenance_of, quality_of_part
@@ -67,7 +67,10 @@ def bands_of_part(
     entry = workspace.ledger.get(near.minhash[key.source], key.source, key.part)
     provenance = provenance_of(workspace, near, key) if seeds else None
     source, num_rows = near.sources.index(key.source), entry.counts["rows"]
-    groups = np.zeros(num_rows, np.uint32) if provenance is None else groups_of(provenance)
+    groups = made = np.zeros(num_rows, np.uint32)
+    if provenance is not None:
+        groups = groups_of(provenance)
+        made = np.where(are_generated(provenance), groups, np.uint32(0))
     quality = quality_of_part(workspace, near, key)
     keep = np.ones(num_rows, bool)
     keep[left_out] = False
@@ -88,7 +91,7 @@ def bands_of_part(
         )
         if seeds:
             parents = _parents(provenance, rows)
-            yield seed_members(ids, places, num_shingles, further, groups[rows], parents)
+            yield seed_members(ids, places, num_shingles, further, made[rows], parents)
     num_bands = NUM_BANDS * int(keep.sum())
     counts = {"bands": num_bands, "sent": sent, "single": num_bands - sent}
     workspace.ledger.commit(entry_of(near.bands, key, files=(), counts=counts, watch=watch))

@@ -1,9 +1,10 @@
 """Which texts are compared: those of people with each other, made ones within their recipe.
 
 Thousands of texts that a model made by one recipe resemble each other by its template, and those of
-two recipes the same seed; neither is a copy. So texts meet in bands within their group alone: all
-that people wrote (natural, transcribed, refined) is one, each recipe another. Where no recipe is
-named, the model stands for it, and where none is, the kind.
+two recipes the same seed; neither is a copy. A refined text, or one that a recipe only arranged
+anew, is meant to resemble its parent, of which a mixture takes one form. So texts meet in bands
+within their group alone: all that people wrote (natural, transcribed, without a recipe) is one,
+each recipe another. Where no recipe is named, the model stands for it, and where none is, the kind.
 
 A made text that hardly changed what it was made of is a copy all the same: each also meets its
 seeds, in buckets by the seed's id, in which it is compared with the seed alone.
@@ -22,6 +23,7 @@ from pipelines.near_duplicates.near import Places
 
 GENERATED: Final = ("rewritten", "synthetic")
 """Kinds of provenance whose words are a model's."""
+_MADE: Final = (*GENERATED, "refined")
 _MIX: Final = np.uint64(0x9FB21C651E98DF25)
 
 
@@ -32,12 +34,15 @@ def groups_of(provenance: pa.StructArray) -> npt.NDArray[np.uint32]:
         provenance: With fields `kind`, `recipe` and `model`.
 
     Returns:
-        `uint32[n]`: 0 where people wrote the text, else a hash that is not 0.
+        `uint32[n]`: 0 where people wrote the text and no recipe touched it, else a hash that is
+        not 0.
     """
     kind, recipe, model = (
         pc.struct_field(provenance, name) for name in ("kind", "recipe", "model")
     )
-    is_made = pc.is_in(kind, value_set=pa.array(GENERATED, kind.type))
+    by_kind = pc.is_in(kind, value_set=pa.array(_MADE, kind.type))
+    is_arranged = pc.and_(pc.equal(kind, "natural"), pc.is_valid(recipe))
+    is_made = pc.or_kleene(by_kind, is_arranged).fill_null(False)
     named = [
         pc.binary_join_element_wise(*pair, "")
         for pair in (("recipe ", recipe), ("model ", model), ("kind ", kind))
@@ -46,6 +51,21 @@ def groups_of(provenance: pa.StructArray) -> npt.NDArray[np.uint32]:
     hashes = np.array([0, *map(_hash_of, names.dictionary.to_pylist())], np.uint32)
     number: npt.NDArray[np.int32] = pc.add(names.indices, 1).fill_null(0).to_numpy()
     return hashes[number]
+
+
+def are_generated(provenance: pa.StructArray) -> npt.NDArray[np.bool_]:
+    """Whether the words of each document are a model's.
+
+    Args:
+        provenance: With the field `kind`.
+
+    Returns:
+        `bool[n]`.
+    """
+    kind = pc.struct_field(provenance, "kind")
+    generated = pc.is_in(kind, value_set=pa.array(GENERATED, kind.type))
+    found: npt.NDArray[np.bool_] = generated.to_numpy(zero_copy_only=False)
+    return found
 
 
 def _hash_of(name: str) -> int:
@@ -68,7 +88,7 @@ def seed_members(
         places: As long.
         num_shingles: As long; null where the annotator failed: such a text sends nothing.
         further: As long.
-        groups: Of `groups_of`, as long.
+        groups: Of `groups_of`, 0 where the words are not a model's, as long.
         parents: Ids of what each was made of, as long; may be null.
 
     Returns:

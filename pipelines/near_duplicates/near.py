@@ -15,7 +15,7 @@ import numpy.typing as npt
 from annotators.text.minhash import NUM_BANDS, ROWS_PER_BAND, recall_at
 from annotators.text.shingles import CHARACTERS_PER_SHINGLE, WORDS_PER_SHINGLE
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 JOB: Final = "near_duplicates"
 
 MAX_BUCKET: Final = 1000

@@ -20,6 +20,7 @@ from pipelines.workspace.storage import Storage
 from pipelines.workspace.workspace import Workspace
 
 _DEPTH: Final = "provenance.depth"
+_RECIPE: Final = "provenance.recipe"
 _PROVENANCE: Final = ("kind", "recipe", "model", "parents")
 _QUALITY: Final = ("quality_keep", "quality_score")
 _ROWS: Final = 1 << 16
@@ -51,11 +52,27 @@ def may_be_generated(storage: Storage, documents: FileRef) -> bool:
     return False
 
 
+def _may_have_recipe(storage: Storage, documents: FileRef) -> bool:
+    """Whether some row of a documents part names a recipe, or nothing is known of it."""
+    with storage.open(documents.path) as file:
+        metadata = pq.ParquetFile(file).metadata
+    paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+    if _RECIPE not in paths:
+        return False
+    column = paths.index(_RECIPE)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    found = (group.column(column).statistics for group in groups)
+    return any(statistics is None or statistics.num_values for statistics in found)
+
+
 def provenance_of(workspace: Workspace, near: NearPlan, key: PartKey) -> pa.StructArray | None:
-    """Kind, recipe, model and parents of all rows of a part; None where people wrote all."""
+    """Kind, recipe, model and parents of all rows of a part.
+
+    None where people wrote all, and no recipe touched it.
+    """
     entry = workspace.ledger.get(near.documents[key.source], key.source, key.part)
-    ref = entry.file("documents")
-    if not ref.rows or not may_be_generated(workspace.storage, ref):
+    ref, storage = entry.file("documents"), workspace.storage
+    if not ref.rows or not (may_be_generated(storage, ref) or _may_have_recipe(storage, ref)):
         return None
     columns = [f"provenance.{name}" for name in _PROVENANCE]
     batches = read_batches(workspace.storage, ref, columns, batch_rows=_ROWS)

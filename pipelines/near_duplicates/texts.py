@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.deduplicate.exact import REPRESENTATIVE, collapse_column, collapse_keys
-from pipelines.near_duplicates.groups import groups_of
+from pipelines.near_duplicates.groups import are_generated
 from pipelines.near_duplicates.known import publish
 from pipelines.near_duplicates.near import places_of, rows_at
 from pipelines.near_duplicates.plan import NearPlan
@@ -162,7 +162,7 @@ def _commit_rows(
         provenance = provenance_of(workspace, near, key)
         generated = np.zeros(len(rows), bool)
         if provenance is not None:
-            generated = groups_of(provenance)[rows] != 0
+            generated = are_generated(provenance)[rows]
         quality = quality_of_part(workspace, near, key)
         grade = np.zeros(len(rows), np.float32) if quality is None else quality[rows]
         keys = collapse_keys(signatures, near.collapse)

@@ -185,7 +185,7 @@ def _parts(
     for column in _COLUMNS:
         if column in sets:
             wanted.setdefault(sets[column], []).append(column)
-    for source, name in sorted(record.extract.items()):
+    for source, name in sorted(record.documents.items()):
         made = record.annotate.get(source, {})
         files = {
             own: {e.part: e.file("labels") for e in workspace.ledger.entries(made[own], source)}

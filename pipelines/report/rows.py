@@ -73,12 +73,12 @@ def pins_of(record: RunRecord, sets: Mapping[str, str]) -> Pins:
     shared = {"duplicates": record.duplicates} if record.duplicates else {}
     sources = {
         name: SourcePins(
-            documents=record.extract[name],
+            documents=record.documents[name],
             labels={s: g for s, g in record.annotate.get(name, {}).items() if s in wanted} | shared,
             parts=tuple(parts),
         )
         for name, parts in record.sources.items()
-        if name in record.extract
+        if name in record.documents
     }
     return Pins(sources, "")
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.schema import ID
-from pipelines.workspace.takedown import Takedowns
+from pipelines.workspace.takedown import Takedowns, origin_uris
 from pipelines.workspace.workspace import Workspace
 
 
@@ -23,7 +23,7 @@ class Holdings:
     """Documents, and draws of them in shards."""
 
     documents: Mapping[str, int]
-    """`source (extract@fp)` -> documents, where there are any."""
+    """`source (extract@fp)`, or `(synthesize@fp)` -> documents, where there are any."""
     shards: Mapping[str, "Drawn"]
     """Folder of shards -> what of them it holds."""
     archives: Mapping[str, int]
@@ -55,10 +55,11 @@ def find_holdings(workspace: Workspace, takedowns: Takedowns) -> Holdings:
     found: list[pa.Array] = []
     ledger = workspace.ledger
     generations = ledger.generations()
-    for name in (name for name in generations if name.startswith("extract@")):
+    for name in (name for name in generations if name.startswith(("extract@", "synthesize@"))):
         for entry in ledger.entries(name):
-            table = read_table(workspace.storage, entry.file("documents"), ["id", "uri"])
-            marked = takedowns.cover(table.column("uri"))
+            columns = ["id", "uri", *(["meta"] if name.startswith("synthesize@") else [])]
+            table = read_table(workspace.storage, entry.file("documents"), columns)
+            marked = takedowns.cover(origin_uris(table))
             if marked.true_count:
                 label = f"{entry.source} ({name})"
                 documents[label] = documents.get(label, 0) + marked.true_count

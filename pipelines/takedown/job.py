@@ -19,7 +19,13 @@ from pipelines.workspace.jobs import METER, PartJob, PartKey, entry_of, pending_
 from pipelines.workspace.ledger import Entry, Stopwatch
 from pipelines.workspace.parts import PartFile, labels_folder, read_table
 from pipelines.workspace.schema import ID
-from pipelines.workspace.takedown import TAKEN_DOWN, Takedown, Takedowns, read_takedowns
+from pipelines.workspace.takedown import (
+    TAKEN_DOWN,
+    Takedown,
+    Takedowns,
+    origin_uris,
+    read_takedowns,
+)
 from pipelines.workspace.workspace import Workspace
 
 VERSION: Final = "1"
@@ -28,6 +34,7 @@ LABELS: Final = pa.schema(
     [pa.field("id", ID, nullable=False), pa.field(TAKEN_DOWN, pa.bool_(), nullable=False)]
 )
 _ID: Final = "id"
+_SYNTHESIZE: Final = "synthesize@"
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class TakedownJob:
     """Labels the documents of a part by their addresses."""
 
     documents: Mapping[str, str]
-    """Source -> `extract@fp`."""
+    """Source -> `extract@fp` or `synthesize@fp`."""
     entries: tuple[str, ...]
     """What was taken down, in the form that is compared."""
 
@@ -64,8 +71,8 @@ class TakedownJob:
         watch, storage, generation = Stopwatch(), workspace.storage, self.generation
         documents = workspace.ledger.get(self.documents[key.source], key.source, key.part)
         ref = documents.file("documents")
-        table = read_table(storage, ref, [_ID, "uri"])
-        marks = self.takedowns.cover(table.column("uri"))
+        table = read_table(storage, ref, [_ID, *_origins(self.documents[key.source])])
+        marks = self.takedowns.cover(origin_uris(table))
         columns = [table.column(_ID).combine_chunks(), marks]
         with PartFile(storage, LABELS) as file:
             file.write(pa.RecordBatch.from_arrays(columns, schema=LABELS))
@@ -109,6 +116,11 @@ def label_here(workspace: Workspace, job: TakedownJob, parts: Mapping[str, Seque
         workspace.ledger.fold(job.generation, {(key.source, key.part) for key in pending})
 
 
+def _origins(generation: str) -> list[str]:
+    """Columns of documents that tell their origin: made ones go back to another's address."""
+    return ["uri", "meta"] if generation.startswith(_SYNTHESIZE) else ["uri"]
+
+
 def takedown_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
     """Recounts one entry; gives faults. Labels of fewer takedowns are only counted."""
     labels = read_table(workspace.storage, entry.file("labels"))
@@ -128,7 +140,8 @@ def takedown_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
         for ref in made.files
         if ref.path == documents
     )
-    covered = takedowns.cover(read_table(workspace.storage, ref, ["uri"]).column("uri"))
+    table = read_table(workspace.storage, ref, _origins(_extract_of(workspace, entry)))
+    covered = takedowns.cover(origin_uris(table))
     if labelled == takedowns.fingerprint and not covered.equals(marked):
         yield f"{name}: what it marks is not what was taken down"
 

@@ -96,6 +96,12 @@ EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
         ("candidates", "planned", "waiting", "over_max_pages_per_host", "over_max_pages"),
     ),
     "takedown": (("documents", "rows"), ("rows", "taken_down", "kept")),
+    "superseded": (("documents", "rows"), ("rows", "superseded", "standing")),
+    "synthesize": (
+        ("rows", "chosen", "not_chosen"),
+        ("chosen", "used", "unused"),
+        ("units", "accepted", "rejected"),
+    ),
 }
 # Job -> what the rows of its files must be, by kind of file; without the file the count is zero.
 FOOTERS: Final[dict[str, dict[str, str]]] = {
@@ -111,6 +117,8 @@ FOOTERS: Final[dict[str, dict[str, str]]] = {
     "repeats": {"labels": "rows", "keys": "keys", "shared": "returned"},
     "validation": {"labels": "rows", "items": "items", "held_out": "held_out"},
     "takedown": {"labels": "rows"},
+    "superseded": {"labels": "rows"},
+    "synthesize": {"documents": "documents", "rejects": "rejected", "samples": "samples"},
     "crawl": {"fetches": "rows", "links": "links"},
 }
 _PARQUET: Final = ".parquet"

@@ -5,11 +5,13 @@ and memory. A child that dies or overruns costs its batch, which is halved until
 poison record stands alone; that record becomes whatever `on_failure` makes of it, with the reason,
 and all others are done as if nothing had happened. The same children use all cores of a laptop,
 where the Beam worker itself is one process. The pool is Pebble's, which can kill and replace a
-child that hangs; the pools of the standard library break as a whole.
+child that hangs; the pools of the standard library break as a whole. Besides batches, single calls
+can be made in the children (`Children.call`), from any thread.
 """
 
 import os
 import resource
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -17,7 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.util import Finalize
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
@@ -34,6 +36,24 @@ OUT_OF_MEMORY: Final = "out_of_memory"
 
 _TRIES: Final = 3
 """Children that a record must kill before it is given up."""
+
+T = TypeVar("T")
+
+
+class ChildFailed(Exception):
+    """A call that its child could not end."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Args:
+        reason: CRASHED, TIMED_OUT or OUT_OF_MEMORY.
+        message: What was found.
+        """
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +81,7 @@ class Children:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._pool: ProcessPool | None = None
+        self._opening = threading.Lock()
 
     def map(
         self,
@@ -95,12 +116,73 @@ class Children:
         while flight:
             yield self._finish(call, *flight.popleft())
 
+    def call(
+        self,
+        function: Callable[..., T],
+        /,
+        *args: Any,  # noqa: ANN401 - those of the function
+        timeout_s: float = 30.0,
+    ) -> "Future[T]":
+        """Calls `function` in a child, behind what waits there already.
+
+        A call whose child dies is given a fresh one, as often as a record is; one that runs out of
+        time is not.
+
+        Args:
+            function: Importable by name.
+            args: Its arguments; they travel as pickles.
+            timeout_s: From its start in the child.
+
+        Returns:
+            A future of the result. It raises ChildFailed where the children died, hung or ran out
+            of memory, and whatever `function` raises.
+        """
+        result: Future[T] = Future()
+        result.set_running_or_notify_cancel()
+        self._try_call(_SingleCall(function, args, timeout_s, result), 1)
+        return result
+
+    def _try_call(self, call: "_SingleCall", number: int) -> None:
+        def settle(done: Future[Any]) -> None:
+            try:
+                call.result.set_result(done.result())
+            except (ProcessExpired, MemoryError) as error:
+                if number < _TRIES:
+                    self._try_call(call, number + 1)
+                else:
+                    call.result.set_exception(ChildFailed(*self._explain(error, call.timeout_s)))
+            except FutureTimeout as error:
+                call.result.set_exception(ChildFailed(*self._explain(error, call.timeout_s)))
+            except BaseException as error:  # its own, or the children were closed
+                call.result.set_exception(error)
+
+        try:
+            future = self._opened().schedule(
+                call.function, args=list(call.args), timeout=call.timeout_s
+            )
+        except RuntimeError as error:  # closed between two tries
+            call.result.set_exception(error)
+            return
+        future.add_done_callback(settle)
+
     def close(self) -> None:
         """Ends the children."""
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
+        with self._opening:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()
+            pool.join()
+
+    def _opened(self) -> ProcessPool:
+        with self._opening:
+            if self._pool is None:
+                self._pool = ProcessPool(
+                    max_workers=self.limits.processes,
+                    initializer=_limit_memory,
+                    initargs=[self.limits.memory_bytes],
+                    context=get_context("spawn"),
+                )
+            return self._pool
 
     def _retry(self, call: "_Call", record: pa.RecordBatch, error: Exception) -> pa.RecordBatch:
         """Gives a record that stands alone further tries, each in a fresh child.
@@ -111,7 +193,7 @@ class Children:
         hold up everything behind it for as long again.
         """
         if isinstance(error, FutureTimeout):
-            return call.on_failure(record, *self._explain(call, record, error))
+            return call.on_failure(record, *self._explain(error, self._allowed_s(call, record)))
         for _ in range(_TRIES - 1):
             try:
                 return _from_ipc(self._submit(call, record).result())
@@ -120,21 +202,14 @@ class Children:
             except FutureTimeout as again:
                 error = again
                 break
-        return call.on_failure(record, *self._explain(call, record, error))
+        return call.on_failure(record, *self._explain(error, self._allowed_s(call, record)))
 
     def _submit(self, call: "_Call", batch: pa.RecordBatch) -> Future[bytes]:
         if not batch.num_rows:
             done: Future[bytes] = Future()
             done.set_result(_to_ipc(call.function(batch)))
             return done
-        if self._pool is None:
-            self._pool = ProcessPool(
-                max_workers=self.limits.processes,
-                initializer=_limit_memory,
-                initargs=[self.limits.memory_bytes],
-                context=get_context("spawn"),
-            )
-        future: Future[bytes] = self._pool.schedule(
+        future: Future[bytes] = self._opened().schedule(
             _call, args=[call.function, _to_ipc(batch)], timeout=self._allowed_s(call, batch)
         )
         return future
@@ -161,9 +236,9 @@ class Children:
         done = [self._finish(call, piece, self._submit(call, piece)) for piece in halves]
         return pa.Table.from_batches(done).combine_chunks().to_batches()[0]
 
-    def _explain(self, call: "_Call", record: pa.RecordBatch, error: Exception) -> tuple[str, str]:
+    def _explain(self, error: Exception, allowed_s: float) -> tuple[str, str]:
         if isinstance(error, FutureTimeout):
-            return TIMED_OUT, f"took longer than {self._allowed_s(call, record):g} s"
+            return TIMED_OUT, f"took longer than {allowed_s:g} s"
         if isinstance(error, MemoryError):
             return OUT_OF_MEMORY, f"needed more than {self.limits.memory_bytes} bytes"
         return CRASHED, f"its process ended with exit code {getattr(error, 'exitcode', None)}"
@@ -176,6 +251,16 @@ class _Call:
     function: BatchFunction
     on_failure: FailureRow
     extra_s: Callable[[pa.RecordBatch], float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _SingleCall:
+    """What `call` was asked for."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    timeout_s: float
+    result: "Future[Any]"
 
 
 def _call(function: BatchFunction, data: bytes) -> bytes:
@@ -203,14 +288,16 @@ def _limit_memory(memory_bytes: int) -> None:
 
 
 _shared: dict[Limits, Children] = {}
+_sharing = threading.Lock()
 
 
 def shared_children(limits: Limits) -> Children:
     """The children of this process; all jobs of a worker share them."""
-    if limits not in _shared:
-        children = Children(limits)
-        _shared[limits] = children
-        # Not atexit, which processes started by multiprocessing skip: they would wait for ever for
-        # children that nobody told to end.
-        Finalize(None, children.close, exitpriority=10)
-    return _shared[limits]
+    with _sharing:
+        if limits not in _shared:
+            children = Children(limits)
+            _shared[limits] = children
+            # Not atexit, which processes started by multiprocessing skip: they would wait for ever
+            # for children that nobody told to end.
+            Finalize(None, children.close, exitpriority=10)
+        return _shared[limits]

@@ -57,6 +57,19 @@ PAGE_SIGNS: Final = pa.struct(
 )
 """What triage measures of a page of a PDF; see `pipelines/extract/pdf/triage.py`."""
 
+VL_PAGE: Final = pa.struct(
+    [
+        # ok | rotated (and read) | blank | truncated | repeating | refused | failed
+        pa.field("verdict", pa.string()),
+        pa.field("tries", pa.int32()),
+        pa.field("rotation", pa.int32()),  # degrees clockwise by which the picture was turned
+        pa.field("language", pa.string()),  # as the model says, in lower case
+        pa.field("is_table", pa.bool_()),
+        pa.field("is_diagram", pa.bool_()),
+    ]
+)
+"""What a vision-language model says of a page; see `pipelines/extract/pdf/vl_ladder.py`."""
+
 EXTRACTED: Final = pa.schema(
     [
         pa.field("text", pa.large_string()),  # null where rejected
@@ -82,6 +95,8 @@ EXTRACTED: Final = pa.schema(
                         pa.field("score", pa.float32()),  # how probably OCR reads it better
                         pa.field("confidence", pa.float32()),  # of OCR, mean over characters
                         pa.field("signs", PAGE_SIGNS),  # null where nothing was measured
+                        pa.field("vl", VL_PAGE),  # null where no model was asked
+                        pa.field("tokens", pa.int64()),  # that the model wrote for its text
                     ]
                 )
             ),
@@ -157,6 +172,9 @@ PAGES: Final = pa.schema(
     ]
 )
 """One row for each page of a PDF or picture; what is under EXTRACTED holds for its fields."""
+
+VL_PAGES: Final = pa.schema([*PAGES, *VL_PAGE])
+"""The same where a vision-language model reads the pages; null for those that it was not shown."""
 
 
 def document_id(source: str, name: str, digest: bytes, ordinal: int) -> bytes:

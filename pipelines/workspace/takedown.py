@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 TAKEN_DOWN: Final = "taken_down"
 """Reason of rejects and of fetches, and the column of the labels set."""
+SUPERSEDED: Final = "superseded"
+"""Likewise, of documents of which another form is to be drawn."""
+PARENT_URI: Final = "parent_uri"
+"""Key of `meta`: the address of the page that a made text goes back to."""
 _FOLDER: Final = "takedowns"
 _BLANKS: Final = " \t\r\n"
 
@@ -90,6 +94,23 @@ class Takedowns:
 
         number = len(self.keys)
         return build_index(self.keys, np.zeros(number, np.int16), np.full(number, -1, np.int16))
+
+
+def origin_uris(documents: pa.Table) -> pa.Array:
+    """Addresses that documents stand or stood under: their own, or that of what they go back to.
+
+    Args:
+        documents: Column `uri`, and `meta` where texts were made of others.
+
+    Returns:
+        string[n], null where there is none.
+    """
+    if "meta" not in documents.schema.names:
+        return documents.column("uri")
+    meta = documents.column("meta").to_pylist()
+    own = documents.column("uri").to_pylist()
+    pairs = zip(own, meta, strict=True)
+    return pa.array([u or dict(m or ()).get(PARENT_URI) for u, m in pairs], pa.string())
 
 
 def entries_of(written: Sequence[str]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pipelines.extract.uris import canonical_uri
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
-from pipelines.workspace.schema import ID, ID_BYTES
+from pipelines.workspace.schema import ID, ID_BYTES, REJECT
 from pipelines.workspace.workspace import Workspace
 from token_shards.document_map import document_at
 
@@ -32,7 +32,17 @@ _NO_SCHEME: Final = 2
 _WHOLE: Final = 3
 
 # Jobs, by the first word of their names, that write labels beside documents.
-_LABELLING: Final = ("annotate", "deduplicate", "boilerplate", "repeats", "validation", "takedown")
+_LABELLING: Final = (
+    "annotate",
+    "deduplicate",
+    "boilerplate",
+    "repeats",
+    "validation",
+    "takedown",
+    "superseded",
+)
+# Likewise, that write documents.
+_DOCUMENTS: Final = ("extract", "synthesize")
 
 _SHARD_TOKEN: Final = re.compile(r"(shards/[^/]+@[0-9a-f]+/.+):(\d+)")
 _FILE_OFFSET: Final = re.compile(r"(.+?)(?::| at | offset )(\d+)")
@@ -85,13 +95,14 @@ def find(workspace: Workspace, what: str) -> tuple[list[Found], list[Rejected]]:
     wanted = _Wanted.of(what)
     documents: list[tuple[int, Found]] = []
     rejects: list[tuple[int, Rejected]] = []
-    for entry in _entries(workspace, "extract"):
+    for entry in _entries(workspace, *_DOCUMENTS):
         table = read_table(workspace.storage, entry.file("documents"), ["id", "uri", "locator"])
         for closeness, row in wanted.rows_of(table):
             id_, uri, locator = (table.column(name)[row].as_py() for name in table.column_names)
             found = Found(entry=entry, row=row, id=id_, uri=uri, locator=locator)
             documents.append((closeness, found))
-        table = read_table(workspace.storage, entry.file("rejects"))
+        refs = [ref for ref in entry.files if ref.kind == "rejects"]
+        table = read_table(workspace.storage, refs[0]) if refs else REJECT.empty_table()
         for closeness, row in wanted.rows_of(table):
             reject = Rejected(entry=entry, row=table.slice(row, 1).to_pylist()[0])
             rejects.append((closeness, reject))
@@ -283,8 +294,8 @@ def _mask(values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _entries(workspace: Workspace, job: str) -> Iterator[Entry]:
-    for name in _of_job(workspace, job):
+def _entries(workspace: Workspace, *jobs: str) -> Iterator[Entry]:
+    for name in _of_job(workspace, *jobs):
         yield from workspace.ledger.entries(name)
 
 

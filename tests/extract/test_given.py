@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pipelines.config import ExtractConfig, ProvenanceConfig, SourceConfig
 from pipelines.extract import blocks
 from pipelines.extract.given import made_of, make_documents, tasks_of
-from pipelines.extract.inputs import InputRange, ReadSettings
-from pipelines.extract.job import ExtractJob, read_settings
+from pipelines.extract.inputs import InputRange, ReadSettings, read_settings
+from pipelines.extract.job import ExtractJob
 from pipelines.extract.markup import extract_records
 from pipelines.extract.plain_lines import read_plain_lines
 from pipelines.extract.records import read_records
@@ -50,9 +50,9 @@ def one_by_one(
     source: SourceConfig, place: InputRange
 ) -> tuple[pa.Table, list[tuple[object, ...]]]:
     """Documents and rejects as the readers and `extract_records` give them."""
-    from pipelines.extract.job import _Tally
+    from pipelines.extract.tally import Tally
 
-    job, tally, made = ExtractJob(source, SETTINGS), _Tally(), []
+    job, tally, made = ExtractJob(source, SETTINGS), Tally(), []
     for batch in read_records(place, read_settings(source, SETTINGS)):
         asked = tally.sort_out(batch)
         if asked.num_rows:
@@ -70,10 +70,11 @@ def one_by_one(
 
 def in_blocks(source: SourceConfig, place: InputRange) -> tuple[pa.Table, list[tuple[object, ...]]]:
     """The same by way of tasks."""
-    from pipelines.extract.job import _given_provenance, _Tally
+    from pipelines.extract.job import _given_provenance
+    from pipelines.extract.tally import Tally
 
     settings = read_settings(source, SETTINGS)
-    tally, made = _Tally(), []
+    tally, made = Tally(), []
     for task in tasks_of(place, settings):
         found = made_of(make_documents(task, source=source, settings=settings))
         tally.add(found)

@@ -32,13 +32,14 @@ def test_groups_are_one_of_people_and_one_of_each_recipe() -> None:
         ("rewritten", None, "m"),
         ("synthetic", None, None),
         (None, "simple", "m"),
+        ("natural", "repository", None),
     )
     found = groups_of(rows)
     assert found.dtype == np.uint32
-    assert found[[0, 1, 2, 10]].tolist() == [0] * 4
+    assert found[[0, 1, 10]].tolist() == [0] * 3
     assert found[3] == found[4] != 0
     assert found[6] == found[8] != 0
-    assert len({*found[[3, 5, 6, 7, 9]].tolist()}) == 5
+    assert len({0, *found[[2, 3, 5, 6, 7, 9, 11]].tolist()}) == 8
     # The bands of one machine meet those of another: it is the same everywhere.
     assert groups_of(rows.slice(3, 2)).tolist() == found[3:5].tolist() == [1544999180] * 2
     assert groups_of(rows.slice(0, 0)).tolist() == []

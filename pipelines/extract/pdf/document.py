@@ -41,18 +41,22 @@ from pipelines.extract.pdf.opening import (
     open_pdf,
     read_metadata,
     render,
+    render_to,
 )
 from pipelines.extract.pdf.schema import (
     BLANK,
+    EMPTY_SHEET_INK,
     NO_LAYER,
     OCR,
     REJECTED,
     SCAN,
     TEXT,
+    Drawing,
     Outcome,
     Page,
     PdfPages,
 )
+from pipelines.extract.pdf.vl_pictures import png_of
 
 # No word of PDFium's: its error codes can be those of an earlier file.
 _NOT_READ: Final = "PDFium cannot read or draw the page"
@@ -71,8 +75,8 @@ _SURELY_SHIFTED: Final = 0.95
 _VOWELS: Final = frozenset("aeiouyAEIOUY")
 _FEWEST_VOWELS: Final = 0.26  # as in `letters`
 _OUT_OF_MEMORY: Final = re.compile(r"bad_alloc|[Ff]ailed to allocate|[Ii]nsufficient memory")
-# Specks, folds and shadows of an empty sheet: OCR finds no line in so little ink.
-_EMPTY_SHEET_INK: Final = 5e-3
+# Pages smaller than 11 cm are drawn smaller than asked for: print is not made of more dots.
+_MOST_DPI: Final = 300
 
 
 def read_pdf(payload: bytes, settings: PdfConfig) -> Extracted:
@@ -261,10 +265,41 @@ def read_scan(
         image, dpi = _drawn(payload, number, media_type)
     except _BrokenPage as broken:
         return _rejected(number, broken.reason, str(broken))
-    found = _judged(number, image, settings, may_ocr=may_ocr)
+    ink = ink_share(image)
+    found = _unread(number, ink, settings, may_ocr=may_ocr)
+    return _seen(found or _transcribed(number, image, ink, settings.ocr), dpi)
+
+
+def draw_scan(
+    payload: bytes,
+    number: int,
+    settings: PdfConfig,
+    media_type: str = PDF_TYPE,
+    *,
+    may_ocr: bool = True,
+) -> Drawing:
+    """Draws one page for a model that reads pictures; arguments are those of `read_scan`.
+
+    Returns:
+        The picture; without a file where the page needs no reading, or cannot be drawn.
+    """
+    try:
+        image, dpi = _drawn(payload, number, media_type, settings.vl.longest_side)
+    except _BrokenPage as broken:
+        return Drawing(page=_rejected(number, broken.reason, str(broken)))
+    ink = ink_share(image)
+    found = _unread(number, ink, settings, may_ocr=may_ocr)
+    if found is not None:
+        return Drawing(page=_seen(found, dpi), ink=ink)
+    png = png_of(image, settings.vl.longest_side)
+    return Drawing(page=Page(page=number, outcome=SCAN), ink=ink, png=png)
+
+
+def _seen(found: Page, dpi: float) -> Page:
+    """A page as it was found; nothing is said to be blank of which too little was to be seen."""
     if found.outcome == BLANK and dpi < _LEAST_DPI:
         message = f"seen at {dpi:.0f} dpi, because it is so large, and nothing can be read on it"
-        return _rejected(number, "page_too_large", message)
+        return _rejected(found.page, "page_too_large", message)
     return found
 
 
@@ -276,8 +311,17 @@ class _BrokenPage(Exception):
         self.reason = reason
 
 
-def _drawn(payload: bytes, number: int, media_type: str) -> tuple[Image, float]:
-    """(the picture of a page, its dots an inch: infinite where a page has no inches)."""
+def _drawn(
+    payload: bytes, number: int, media_type: str, longest_side: int | None = None
+) -> tuple[Image, float]:
+    """(the picture of a page, its dots an inch: infinite where a page has no inches).
+
+    Args:
+        payload: The file.
+        number: Of the page, from 1.
+        media_type: One of `media.PAGED_TYPES`.
+        longest_side: Of the picture of a page of a PDF, in pixels; None: as RapidOCR wants it.
+    """
     if media_type in IMAGE_TYPES:
         try:
             return render_frame(payload, number), math.inf
@@ -285,7 +329,9 @@ def _drawn(payload: bytes, number: int, media_type: str) -> tuple[Image, float]:
             raise _BrokenPage(refused.reason, str(refused)) from refused
     try:
         with open_pdf(payload) as pdf, pdf.page(number) as page:
-            image = render(page)
+            image = (
+                render(page) if longest_side is None else render_to(page, longest_side, _MOST_DPI)
+            )
             return image, image.shape[1] * 72 / page.get_width()
     except ValueError as error:
         raise _BrokenPage("broken_page", str(error)) from error
@@ -293,9 +339,8 @@ def _drawn(payload: bytes, number: int, media_type: str) -> tuple[Image, float]:
         raise _BrokenPage("broken_page", _NOT_READ) from error
 
 
-def _judged(number: int, image: Image, settings: PdfConfig, *, may_ocr: bool) -> Page:
-    """Blank, or what OCR reads."""
-    ink = ink_share(image)
+def _unread(number: int, ink: float, settings: PdfConfig, *, may_ocr: bool) -> Page | None:
+    """Blank, or why it is not read; None where it is to be read."""
     if ink < _BLANK_INK:
         return Page(page=number, outcome=BLANK)
     if settings.ocr == "none":
@@ -303,7 +348,7 @@ def _judged(number: int, image: Image, settings: PdfConfig, *, may_ocr: bool) ->
     if not may_ocr:
         message = "extract.pdf.ocr_budget went to pages of its part with higher scores"
         return _rejected(number, "ocr_budget", message)
-    return _transcribed(number, image, ink, settings.ocr)
+    return None
 
 
 def _transcribed(number: int, image: Image, ink: float, engine_name: str) -> Page:
@@ -329,7 +374,7 @@ def _transcribed(number: int, image: Image, ink: float, engine_name: str) -> Pag
             reader=engine.name,
             confidence=found.confidence,
         )
-    if found.reason == "ocr_no_text" and ink < _EMPTY_SHEET_INK:
+    if found.reason == "ocr_no_text" and ink < EMPTY_SHEET_INK:
         return Page(page=number, outcome=BLANK)
     rejected = _rejected(number, found.reason or "ocr_failed", found.message or "")
     return replace(rejected, confidence=found.confidence)

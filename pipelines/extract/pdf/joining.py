@@ -1,5 +1,10 @@
 """What a page is in the end, and what the pages of a PDF or a picture are together.
 
+Where a vision-language model reads, a document is dropped as `too_many_failed_pages` when the share
+of pages that it could not read is above `vl.max_failed`, whatever a fallback made of them. The
+share is of the pages that should give a text: those that did, by layer or OCR, and the failed ones;
+blank pages, and those beyond a limit, are neither.
+
 Without any library for PDFs: this runs in the process that owns the children.
 """
 
@@ -18,6 +23,7 @@ from pipelines.extract.pdf.schema import (
     HIDDEN,
     OCR,
     PICTURE,
+    READ,
     REJECTED,
     SCAN,
     SUSPECT,
@@ -81,15 +87,19 @@ def joined(found: PdfPages, seen: Sequence[Page], settings: PdfConfig) -> Extrac
     """
     looked_at = iter(seen)
     pages = [
-        settle(page, next(looked_at)) if page.outcome == SCAN else page for page in found.pages
+        _settled(page, next(looked_at), settings) if page.outcome == SCAN else page
+        for page in found.pages
     ]
     assert next(looked_at, None) is None, "one picture for each SCAN"
     good = [page for page in pages if page.outcome in (TEXT, OCR)]
-    text = tidy(join_pages([page.text or "" for page in good]))
+    is_by_model = any(page.vl is not None for page in good)
+    text = tidy(join_pages([page.text or "" for page in good], tables_stay=is_by_model))
     reason, message = found.reason, found.message
+    if reason is None:
+        reason, message = _too_many_failed(pages, settings.vl.max_failed)
     if reason is None and not text.strip():
         reason, message = _why_nothing(pages)
-    model = next((page.reader for page in good if page.outcome == OCR), None)
+    model = _model_of(good)
     is_transcribed = model is not None or any(page.reason == HIDDEN for page in good)
     is_pdf = found.media_type == PDF_TYPE
     first = engine_version(settings.engine) if is_pdf else picture_version()
@@ -100,7 +110,7 @@ def joined(found: PdfPages, seen: Sequence[Page], settings: PdfConfig) -> Extrac
         reason=reason,
         message=message,
         media_type=found.media_type,
-        meta={**found.meta, **(_page_counts(pages) if pages else {})},
+        meta={**found.meta, **(_page_counts(pages) if pages else {}), **_language_of(good)},
         kind="transcribed" if is_transcribed and reason is None else None,
         model=model if reason is None else None,
         pages=[
@@ -113,10 +123,53 @@ def joined(found: PdfPages, seen: Sequence[Page], settings: PdfConfig) -> Extrac
                 score=page.score,
                 confidence=page.confidence,
                 signs=asdict(page.signs) if page.signs is not None else None,
+                vl=asdict(page.vl) if page.vl is not None else None,
+                tokens=page.tokens,
             )
             for page in pages
         ],
     )
+
+
+def _settled(layered: Page, seen: Page, settings: PdfConfig) -> Page:
+    """What a page is, with what a model said of it."""
+    if _is_failed(seen) and settings.vl.fallback == "none":
+        return replace(seen, score=layered.score, signs=layered.signs)
+    page = settle(layered, seen)
+    return replace(page, vl=seen.vl, tokens=seen.tokens if page.outcome == OCR else None)
+
+
+def _is_failed(page: Page) -> bool:
+    """Whether a model could not read what is written on a page."""
+    return page.vl is not None and page.vl.verdict not in READ and page.outcome != BLANK
+
+
+def _too_many_failed(
+    pages: Sequence[Page], max_failed: float
+) -> tuple[str, str] | tuple[None, None]:
+    """Why a document is dropped, where a model failed on too many of its pages."""
+    failed = Counter(page.vl.verdict for page in pages if page.vl and _is_failed(page))
+    num_read = sum(page.outcome in (TEXT, OCR) or _is_failed(page) for page in pages)
+    if failed.total() <= max_failed * num_read:
+        return None, None
+    told = ", ".join(f"{verdict} {count}" for verdict, count in sorted(failed.items()))
+    return "too_many_failed_pages", (
+        f"the model could not read {failed.total()} of {num_read} pages ({told}); "
+        f"extract.pdf.vl.max_failed is {max_failed:.2%}"
+    )
+
+
+def _model_of(good: Sequence[Page]) -> str | None:
+    """What transcribed a document: the model where it read a page, else the engine of OCR."""
+    readers = [page for page in good if page.outcome == OCR]
+    readers.sort(key=lambda page: page.vl is None or page.vl.verdict not in READ)
+    return readers[0].reader if readers else None
+
+
+def _language_of(good: Sequence[Page]) -> dict[str, str]:
+    """The language that a model saw on most pages: a fact of meta, by which nothing is filtered."""
+    seen = Counter(page.vl.language for page in good if page.vl and page.vl.language)
+    return {"ocr_language": seen.most_common(1)[0][0]} if seen else {}
 
 
 def _page_counts(pages: Sequence[Page]) -> dict[str, str]:

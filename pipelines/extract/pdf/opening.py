@@ -157,15 +157,13 @@ def is_empty(page: pdfium.PdfPage) -> bool:
 
 
 def render(page: pdfium.PdfPage) -> Image:
-    """A picture of a page, annotations and form fields included.
+    """A picture of a page, annotations and form fields included, as RapidOCR wants it.
 
     Raises:
         pdfium.PdfiumError: PDFium cannot draw it.
         ValueError: The page has no size, or is too thin a strip for a picture.
     """
-    width, height = page.get_size()
-    if not (width > 0 and height > 0 and math.isfinite(width * height)):
-        raise ValueError(f"the page measures {width:g} x {height:g} points")
+    width, height = _size(page)
     scale = max(_LONGEST_PIXELS / max(width, height), _MIN_DPI / _POINTS_PER_INCH)
     scale = min(scale, math.sqrt(_MAX_PIXELS / (width * height)))
     # A strip of a page would become thinner than a pixel.
@@ -175,6 +173,35 @@ def render(page: pdfium.PdfPage) -> Image:
             f"the page measures {width:g} x {height:g} points; one pixel of its short side makes "
             f"the long one too long for a picture of {_MAX_PIXELS:.0f} pixels"
         )
+    return _picture(page, scale)
+
+
+def render_to(page: pdfium.PdfPage, longest_side: int, max_dpi: float) -> Image:
+    """A picture of a page whose longer side has so many pixels, fewer where the dpi end sooner.
+
+    Raises:
+        pdfium.PdfiumError: PDFium cannot draw it.
+        ValueError: The page has no size, or is too thin a strip for a picture.
+    """
+    width, height = _size(page)
+    scale = min(longest_side / max(width, height), max_dpi / _POINTS_PER_INCH)
+    if scale * min(width, height) < 1:
+        raise ValueError(
+            f"the page measures {width:g} x {height:g} points; its short side would be thinner "
+            f"than a pixel where the long one has {longest_side}"
+        )
+    return _picture(page, scale)
+
+
+def _size(page: pdfium.PdfPage) -> tuple[float, float]:
+    """(width, height) in points."""
+    width, height = page.get_size()
+    if not (width > 0 and height > 0 and math.isfinite(width * height)):
+        raise ValueError(f"the page measures {width:g} x {height:g} points")
+    return width, height
+
+
+def _picture(page: pdfium.PdfPage, scale: float) -> Image:
     bitmap = page.render(scale=scale, rev_byteorder=False)
     try:
         pixels: Any = bitmap.to_numpy()

@@ -156,8 +156,13 @@ def spell_out(text: str) -> str:
     return text.replace("\u2018\u2018", "\u201c").replace("\u2019\u2019", "\u201d")
 
 
-def join_pages(pages: Sequence[str]) -> str:
+def join_pages(pages: Sequence[str], *, tables_stay: bool = False) -> str:
     """Joins the texts of consecutive pages, without running heads and feet.
+
+    Args:
+        pages: In their order.
+        tables_stay: Whether rows of tables are never running heads: a model repeats the head of a
+            table that goes on, as the page does, and without it the rows below are no table.
 
     A paragraph that a page breaks goes on, and so does its last word: it ends with neither a full
     stop nor the like, is longer than a heading, and what follows begins as no sentence does, with a
@@ -168,7 +173,9 @@ def join_pages(pages: Sequence[str]) -> str:
     number counts up with the pages. So a title on one page alone, a year or a table row stays.
     """
     split = [page.split("\n") for page in pages]
-    dropped = [_running_lines(split, first=first) for first in (True, False)]
+    dropped = [
+        _running_lines(split, first=first, tables_stay=tables_stay) for first in (True, False)
+    ]
     kept = [
         "\n".join(line for i, line in enumerate(lines) if i not in heads and i not in feet)
         for lines, heads, feet in zip(split, *dropped, strict=True)
@@ -201,10 +208,15 @@ def _goes_on(last: str, first: str) -> bool:
     return bool(_OPEN_END.search(last)) and opens.isalpha() and not opens.isupper()
 
 
-def _running_lines(pages: Sequence[Sequence[str]], *, first: bool) -> list[set[int]]:
+def _running_lines(
+    pages: Sequence[Sequence[str]], *, first: bool, tables_stay: bool
+) -> list[set[int]]:
     """For each page the positions of lines that repeat at one end of the pages."""
     found = [
-        (page, i, pages[page][i]) for page in range(len(pages)) for i in _edge(pages[page], first)
+        (page, i, pages[page][i])
+        for page in range(len(pages))
+        for i in _edge(pages[page], first)
+        if not (tables_stay and pages[page][i].startswith("|"))
     ]
     seen: dict[tuple[str, int | None], set[int]] = {}
     for page, _, line in found:

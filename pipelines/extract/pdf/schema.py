@@ -6,13 +6,13 @@ large scan use all children. Each gives one PAGE row, which takes the place of t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal
 
 import pyarrow as pa
 
 from pipelines.extract.media import PDF_TYPE
-from pipelines.workspace.schema import PAGE_SIGNS
+from pipelines.workspace.schema import PAGE_SIGNS, VL_PAGE
 
 Outcome = Literal["text", "ocr", "blank", "rejected", "scan"]
 
@@ -40,6 +40,8 @@ PAGE: Final = pa.schema(
         pa.field("score", pa.float32()),  # of its text layer, see `triage`
         pa.field("confidence", pa.float32()),  # of OCR, mean over characters
         pa.field("signs", PAGE_SIGNS),  # null where there is nothing to measure: pictures
+        pa.field("vl", VL_PAGE),  # null where no model was asked
+        pa.field("tokens", pa.int64()),  # that the model wrote for the text
     ]
 )
 
@@ -53,12 +55,27 @@ PDF_PAGES: Final = pa.schema(
     ]
 )
 
+# Specks, folds and shadows of an empty sheet: OCR finds no line in so little ink.
+EMPTY_SHEET_INK: Final = 5e-3
+
 SCAN_TASK: Final = pa.schema(
     [
         pa.field("payload", pa.large_binary()),
         pa.field("media_type", pa.string()),
         pa.field("page", pa.int32(), nullable=False),
         pa.field("may_ocr", pa.bool_(), nullable=False),  # false: only whether it is blank
+    ]
+)
+
+
+DRAWING: Final = pa.schema(
+    [
+        pa.field("page", pa.int32(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),  # scan where it is to be read
+        pa.field("reason", pa.string()),
+        pa.field("message", pa.string()),
+        pa.field("ink", pa.float64(), nullable=False),  # share of the pixels
+        pa.field("png", pa.large_binary()),  # of a page that is to be read
     ]
 )
 
@@ -85,6 +102,27 @@ class PageSigns:
     """Drawn strokes of the size of letters."""
 
 
+Verdict = Literal["ok", "rotated", "blank", "truncated", "repeating", "refused", "failed"]
+OK: Final = "ok"
+ROTATED: Final = "rotated"  # read, once it had been turned
+READ: Final = (OK, ROTATED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VlPage:
+    """What a vision-language model made of a page, and says of it."""
+
+    verdict: Verdict
+    """ok, rotated: read as it was, or turned; blank: nothing is written on it; else why the last
+    of all tries was no good."""
+    tries: int
+    rotation: int = 0
+    """Degrees clockwise by which the picture was turned for the last try."""
+    language: str | None = None
+    is_table: bool | None = None
+    is_diagram: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One row of PAGE."""
@@ -98,6 +136,20 @@ class Page:
     score: float | None = None
     confidence: float | None = None
     signs: PageSigns | None = None
+    vl: VlPage | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """One row of DRAWING: the picture of a page, for a model that reads pictures."""
+
+    page: Page
+    """SCAN, or what is known without reading it."""
+    ink: float = 0.0
+    """Share of its pixels that are not paper."""
+    png: bytes | None = field(default=None, repr=False)
+    """The file; None where the page is not to be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +189,26 @@ def read_pages(batch: pa.RecordBatch) -> list[Page]:
     return [_page(row) for row in batch.to_pylist()]
 
 
+def drawings_batch(drawings: Sequence[Drawing]) -> pa.RecordBatch:
+    """DRAWING rows."""
+    names = ("page", "outcome", "reason", "message")
+    rows = [
+        {**{name: getattr(one.page, name) for name in names}, "ink": one.ink, "png": one.png}
+        for one in drawings
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=DRAWING)
+
+
+def read_drawings(batch: pa.RecordBatch) -> list[Drawing]:
+    """The pictures of DRAWING rows."""
+    rows = batch.to_pylist()
+    files = [(row.pop("ink"), row.pop("png")) for row in rows]
+    return [
+        Drawing(page=Page(**row), ink=ink, png=png)
+        for row, (ink, png) in zip(rows, files, strict=True)
+    ]
+
+
 def read_pdfs(batch: pa.RecordBatch) -> list[PdfPages]:
     """The files of PDF_PAGES rows."""
     return [
@@ -152,8 +224,13 @@ def read_pdfs(batch: pa.RecordBatch) -> list[PdfPages]:
 
 
 def _page(row: Mapping[str, Any]) -> Page:
-    signs = row["signs"]
-    return Page(**{**row, "signs": PageSigns(**signs) if signs is not None else None})
+    signs, vl = row["signs"], row["vl"]
+    told = {
+        "signs": PageSigns(**signs) if signs is not None else None,
+        "vl": VlPage(**vl) if vl is not None else None,
+    }
+    return Page(**{**row, **told})
 
 
-assert [field.name for field in PAGE_SIGNS] == [field.name for field in fields(PageSigns)]
+assert [one.name for one in PAGE_SIGNS] == [one.name for one in fields(PageSigns)]
+assert [one.name for one in VL_PAGE] == [one.name for one in fields(VlPage)]

@@ -5,6 +5,8 @@ from typing import Final
 
 from pipelines.config import PdfConfig
 from pipelines.extract.pdf.ocr import ocr_engine
+from pipelines.extract.pdf.vl_answer import PROMPT_HASH
+from pipelines.extract.pdf.vl_answer import VERSION as VL_VERSION
 
 ENGINES: Final = ("pdfium", "pymupdf")
 _DISTRIBUTIONS: Final = {"pdfium": "pypdfium2", "pymupdf": "pymupdf"}
@@ -51,6 +53,9 @@ def pdf_versions(settings: PdfConfig) -> dict[str, str]:
         "renderer": pdfium_version(),
         "pictures": picture_version(),
     }
-    return (
-        versions if settings.ocr == "none" else {**versions, "ocr": ocr_engine(settings.ocr).name}
-    )
+    if settings.ocr == "vl":
+        versions |= {"reader": VL_VERSION, "prompt": PROMPT_HASH}
+    engine = settings.vl.fallback if settings.ocr == "vl" else settings.ocr
+    if engine not in ("none", "text_layer"):
+        versions["ocr"] = ocr_engine(engine).name
+    return versions

@@ -1,0 +1,1 @@
+"""Programs that are written by models and run before anybody believes them."""

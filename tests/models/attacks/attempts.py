@@ -1,0 +1,35 @@
+"""What the attack programs share; it lies beside each of them in the sandbox."""
+
+import ctypes
+import os
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def attempt(what, action, *arguments):
+    """Tries what must be denied; says so when it was not."""
+    try:
+        found = action(*arguments)
+    except Exception as error:
+        print("denied", what, type(error).__name__, flush=True)
+        return None
+    print("ESCAPED", what, repr(found)[:200], flush=True)
+    return found
+
+
+def system_call(number, *arguments):
+    """One call of the kernel, without a library between."""
+    passed = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    found = _LIBC.syscall(ctypes.c_long(number), *passed)
+    if found == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return found
+
+
+def library_call(name, *arguments):
+    """The same by a function of the C library, which knows its number on this machine."""
+    passed = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    found = getattr(_LIBC, name)(*passed)
+    if found == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return found
