@@ -35,7 +35,7 @@ from pipelines.synthesize.stage import (
 
 _ALWAYS: Final = ("language",)
 # Those that can be had without options; `length` needs a tokenizer, `contamination` benchmarks.
-_OFFERED: Final = ("language", "quality", "stem", "domain", "educational", "code_syntax")
+_OFFERED: Final = ("language", "quality", "stem", "domain", "educational")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +76,12 @@ def cook(
         )
     if model is not None:
         check_model(recipe, model, "--model")
-    where = recipe.where if settings.where is None else settings.where or None
+    where = (recipe.where if settings.where is None else settings.where) or None
     specs = _specs(where, recipe.columns)
     texts = label_texts(stages, inputs, specs, text_column)
     keep_record(stages, texts)
     item = Item(
-        settings=settings.model_copy(update={"where": where}),
+        settings=settings,
         recipe=recipe,
         model=model if recipe.needs_model else None,
         sources=tuple(texts.sources),

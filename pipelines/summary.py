@@ -13,6 +13,7 @@ from mixtures.spec import REDACTABLE
 from pipelines.deduplicate.found import duplicates_found
 from pipelines.driver import RunResult
 from pipelines.mix.judge import VALIDATION
+from pipelines.report.models import made_facts
 from pipelines.report.origins import count_left
 from pipelines.workspace.ledger import Entry
 
@@ -37,6 +38,7 @@ def print_summary(
     console.print()
     _print_crawl(console, result)
     _print_input(console, result)
+    _print_made(console, result)
     _print_labels(console, result)
     if result.shards:
         _print_stages(console, result)
@@ -91,7 +93,7 @@ def _print_input(console: Console, result: RunResult) -> None:
     table.add_column("")
     table.add_column("records", justify="right")
     table.add_column("why")
-    table.add_row("records read", f"{totals['records']:,}", f"from {', '.join(result.sources)}")
+    table.add_row("records read", f"{totals['records']:,}", f"from {', '.join(result.extract)}")
     table.add_row("documents", f"{totals['documents']:,}", "")
     table.add_row("rejected", f"{totals['rejects']:,}", _reasons(details["rejects"]))
     table.add_row("not asked for", f"{totals['not_asked']:,}", _reasons(details["not_asked"]))
@@ -101,6 +103,30 @@ def _print_input(console: Console, result: RunResult) -> None:
     _show(console, "What came in", table)
     if not totals["documents"]:
         console.print("note: no document came in; the reasons stand above\n", highlight=False)
+
+
+def _print_made(console: Console, result: RunResult) -> None:
+    """What models made, and what of it was kept."""
+    assert result.record is not None
+    made = made_facts(result.workspace, result.record)
+    if not made:
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("source", overflow="fold")
+    for name in ("units", "accepted", "tokens", "kept", "money"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("rejected because")
+    for one in made:
+        counted = (one.counts.get(name) for name in ("units", "accepted"))
+        numbers = ["" if count is None else f"{count:,}" for count in counted]
+        cost = one.cost
+        if cost is None:
+            told = ["", "", ""]
+        else:
+            tokens = (cost.completion_tokens, cost.accepted_tokens)
+            told = [*(f"{count:,}" for count in tokens), one.spent if cost.has_price else ""]
+        table.add_row(one.name, *numbers, *told, _reasons(one.reasons))
+    _show(console, "What models made", table)
 
 
 def _print_labels(console: Console, result: RunResult) -> None:

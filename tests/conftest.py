@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-for _folder in ("workspace", "line", "shards", "mixtures"):
+for _folder in ("workspace", "line", "shards", "mixtures", "models"):
     sys.path.append(str(Path(__file__).parent / _folder))

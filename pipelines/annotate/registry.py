@@ -28,6 +28,7 @@ BUILTIN: Final = {
     "language": "annotators.language.annotator:Language",
     "quality": "annotators.heuristics.annotator:Heuristics",
     "stem": "annotators.stem.annotator:Stem",
+    "code_syntax": "annotators.code_syntax.annotator:CodeSyntax",
     "domain": "annotators.domain.annotator:Domain",
     "educational": "annotators.quality.annotator:Educational",
     "safety": "annotators.safety.annotator:Safety",

@@ -31,6 +31,7 @@ def audit_command(
     from pipelines.repeats import check as repeats
     from pipelines.run_record import record_faults
     from pipelines.shards.check import shard_faults
+    from pipelines.synthesize.check import superseded_faults, synthesize_faults
     from pipelines.takedown.job import takedown_faults
     from pipelines.validation.check import validation_faults
     from pipelines.workspace.audit import audit
@@ -51,6 +52,8 @@ def audit_command(
             "preview": preview_faults,
             "validation": validation_faults,
             "takedown": takedown_faults,
+            "synthesize": synthesize_faults,
+            "superseded": superseded_faults,
             "shards": shard_faults,
         },
         across_parts=[exact.cluster_faults, near.cluster_faults, repeats.repeat_faults],

@@ -161,17 +161,17 @@ def _model(
 
 def _list(console: "Console") -> None:
     """The shipped recipes, a line each."""
-    from pipelines.commands.screen import Sheet, show
     from pipelines.synthesize.recipes import described, load_recipe, shipped_recipes
 
-    sheet = Sheet(("recipe", "makes", "model", "what it is"))
-    for name in shipped_recipes():
+    names = shipped_recipes()
+    width = max(map(len, names))
+    for name in names:
         recipe = load_recipe(name, {})
-        sheet.add_row(name, recipe.kind, "yes" if recipe.needs_model else "no", described(name))
-    show(console, "Shipped recipes", sheet)
+        asks = recipe.kind if recipe.needs_model else f"{recipe.kind}, no model"
+        console.print(f"{name:<{width}}  {described(name)} ({asks})", soft_wrap=True)
     console.print(
-        "A recipe is a YAML file: copy one from pipelines/synthesize/recipes/, change it, and give "
-        "its path.",
+        "\nA recipe is a YAML file: copy one from pipelines/synthesize/recipes/, change it, and "
+        "give its path.",
         soft_wrap=True,
     )
 

@@ -225,14 +225,18 @@ class Client:
         if is_busy and run.patience_s > 0:
             pause = self._draw(0, _FIRST_PAUSE_S * 8) if told is None else told
             run.patience_s -= max(pause, _LEAST_CHARGE_S)
-            return pause if told is None else told + self._draw(0, told / 4)
+            return pause if told is None else self._no_sooner(told)
         run.tries += 1
         run.timed_out += failure.is_timed_out
         if run.tries >= _TRIES or run.timed_out >= _TIMED_OUT_TRIES:
             return None
         if told is not None:
-            return told + self._draw(0, told / 4)
+            return self._no_sooner(told)
         return self._draw(0, min(_FIRST_PAUSE_S * 2 ** (run.tries - 1), _LONGEST_PAUSE_S))
+
+    def _no_sooner(self, told: float) -> float:
+        """A pause that a server names, and some more: else all would be back at once."""
+        return told + self._draw(0, max(told / 4, _FIRST_PAUSE_S))
 
     async def _one_of_few(self, call: Call, run: _Run) -> Completion | _Failure:
         few = self._suspects.get(run.losses)

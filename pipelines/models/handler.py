@@ -40,12 +40,19 @@ _SPARE_FILES: Final = 256
 class Handler:
     """Asks one model for all jobs of this process."""
 
-    def __init__(self, model: ModelConfig | None, upstream: Upstream | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelConfig | None,
+        upstream: Upstream | None = None,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         """Starts the thread; nothing is asked yet.
 
         Args:
             model: Whom to ask; None for recipes that ask none and only want the loop.
             upstream: Where it is.
+            sleep: Waits between tries, for seconds.
 
         Raises:
             ValueError: The environment has no key for it, or the system allows too few
@@ -62,7 +69,7 @@ class Handler:
         self._thread.start()
         if model is not None and upstream is not None:
             try:
-                self.client = self.run(_open_client(model, upstream))
+                self.client = self.run(_open_client(model, upstream, sleep))
             except BaseException:
                 self.close()
                 raise
@@ -137,9 +144,14 @@ class Handler:
             del self._pending[key]
             done.set_result(answer)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more work."""
+        return self._loop.is_closed()
+
     def close(self) -> None:
         """Ends what is under way, and the thread."""
-        if self._loop.is_closed():
+        if self.is_closed:
             return
         with contextlib.suppress(RuntimeError):  # the interpreter may be about to end
             self.run(self._stop())
@@ -217,8 +229,10 @@ class _Flight:
         self._ended.put(result)
 
 
-async def _open_client(model: ModelConfig, upstream: Upstream) -> Client:
-    return Client(model, upstream)  # its session belongs to the running loop
+async def _open_client(
+    model: ModelConfig, upstream: Upstream, sleep: Callable[[float], Awaitable[object]]
+) -> Client:
+    return Client(model, upstream, sleep=sleep)  # its session belongs to the running loop
 
 
 _handlers: dict[tuple[int, str], Handler] = {}
@@ -238,7 +252,7 @@ def open_handler(model: ModelConfig | None, upstream: Upstream | None = None) ->
     told = (os.getpid(), "" if model is None else model.model_dump_json())
     with _lock:
         handler = _handlers.get(told)
-        if handler is None:
+        if handler is None or handler.is_closed:
             if model is not None and upstream is None:
                 upstream = import_module("pipelines.models.server").upstream(model)
             handler = _handlers[told] = Handler(model, upstream)

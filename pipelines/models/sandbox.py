@@ -22,6 +22,7 @@ sandbox; a virtual machine around the worker is the answer to those.
 """
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -126,6 +127,7 @@ _ENDED_BY: Final[dict[str, Outcome]] = {
     "seconds": "timed_out",
     "cpu": "timed_out",
     "memory": "out_of_memory",
+    "processes": "killed",
     "output": "output_limit",
     "lost": "killed",
 }
@@ -202,13 +204,17 @@ def _check_system() -> None:
 
 
 def _is_privileged() -> bool:
-    """Whether this is a root that may make namespaces and become nobody."""
+    """Whether this is a root that may make namespaces and become nobody.
+
+    Root of a user namespace without that user works as an ordinary user does.
+    """
     if os.geteuid() != 0:
         return False
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
-    return False
+    effective = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if not effective or not int(effective[1], 16) >> _CAP_SYS_ADMIN & 1:
+        return False
+    ranges = (line.split() for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(int(first) <= INNER_USER < int(first) + int(count) for first, _, count in ranges)
 
 
 def _landlock_version() -> int:
@@ -240,7 +246,7 @@ def _advice(privileged: bool) -> str:
         if path.exists() and int(path.read_text()) == forbids:
             advice.append(f"{name.replace('/', '.')} is {forbids}: {remedy}")
     if not privileged and os.geteuid() == 0:
-        advice.append("this root may not make namespaces (no CAP_SYS_ADMIN): start as a user")
+        advice.append("this root lacks CAP_SYS_ADMIN or the user 65534: start as an ordinary user")
     if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
         advice.append(
             "in a container: start it with --security-opt seccomp=unconfined --security-opt"

@@ -15,6 +15,7 @@ whatever their arguments, so the length of the list costs those nothing.
 
 import errno
 import struct
+from functools import cache
 from typing import Final
 
 MACHINES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -174,6 +175,7 @@ def denied_calls(machine: str) -> dict[str, int]:
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
 
 
+@cache
 def seccomp_filter(machine: str) -> bytes:
     """Builds the filter.
 

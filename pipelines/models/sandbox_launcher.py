@@ -242,7 +242,8 @@ def _keep(orders: Orders, status: int) -> None:
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     _checked(_LIBC.umount2(b"/proc", _DETACH), "umount /proc")
     if orders["privileged"]:
-        os.setgroups([])
+        if os.getgroups():
+            os.setgroups([])
         os.setresgid(inner, inner, inner)
         os.setresuid(inner, inner, inner)
         _prctl(_DUMPABLE, 1)  # else the maps below belong to root
@@ -288,21 +289,28 @@ def _keep_one_capability() -> None:
 
 
 def _watch(orders: Orders, program: int, proc: int, status: int) -> None:
-    """Waits for the end of the program; ends early when all processes together take too much."""
+    """Waits for the end of the program; ends early when all processes together take too much.
+
+    Their number is bound by the kernel already, except for the user that is root outside.
+    """
     ended = select.poll()
     ended.register(os.pidfd_open(program), select.POLLIN)
     while True:
         ended.poll(TICK_MS)
         code = _reap(program)
-        memory, cpu_seconds = _usage(proc)
+        pids = _pids(proc)
+        memory, cpu_seconds = _usage(proc, pids)
         if code is not None:
             os.write(status, f"ended {code} {cpu_seconds:.3f}".encode())
             os._exit(0)
         if cpu_seconds > orders["cpu_seconds"]:
             os.write(status, b"cpu")
             os._exit(0)
-        if memory > orders["memory_bytes"] and _shared_out(proc) > orders["memory_bytes"]:
+        if memory > orders["memory_bytes"] and _shared_out(proc, pids) > orders["memory_bytes"]:
             os.write(status, b"memory")
+            os._exit(0)
+        if len(pids) > orders["processes"]:
+            os.write(status, b"processes")
             os._exit(0)
 
 
@@ -337,13 +345,13 @@ def _read(proc: int, path: str) -> bytes:
         os.close(file)
 
 
-def _usage(proc: int) -> tuple[int, float]:
+def _usage(proc: int, pids: list[str]) -> tuple[int, float]:
     """Resident bytes, shared pages counted once a process, and CPU seconds, of all but process 1.
 
     Fields by proc_pid_stat(5); behind the name, which may hold anything, they begin with the third.
     """
     pages = ticks = 0
-    for pid in _pids(proc):
+    for pid in pids:
         fields = _read(proc, f"{pid}/stat").rpartition(b")")[2].split()
         if len(fields) > 21:
             ticks += sum(int(one) for one in fields[11:15])
@@ -353,10 +361,10 @@ def _usage(proc: int) -> tuple[int, float]:
     return pages * resource.getpagesize(), seconds
 
 
-def _shared_out(proc: int) -> int:
+def _shared_out(proc: int, pids: list[str]) -> int:
     """Bytes with shared pages divided among those who share them, and what is swapped out."""
     total = 0
-    for pid in _pids(proc):
+    for pid in pids:
         lines = _read(proc, f"{pid}/smaps_rollup").splitlines()
         own = [line.split() for line in lines if line.startswith((b"Pss:", b"SwapPss:"))]
         if own:
@@ -378,6 +386,8 @@ def _become_program(orders: Orders) -> None:
         os.chdir(WORK)
         os.umask(0o022)
         for kind, soft, hard in orders["resources"]:
+            known = resource.getrlimit(kind)[1]  # -1: none
+            soft, hard = (one if known < 0 else min(one, known) for one in (soft, hard))
             resource.setrlimit(kind, (soft, hard))
         _prctl(_NO_NEW_PRIVILEGES, 1)
         _set_capabilities(0)

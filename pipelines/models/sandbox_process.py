@@ -8,7 +8,7 @@ call returns when the monitor has seen the keeper end, which is after the last p
 """
 
 import fcntl
-import importlib.util
+import inspect
 import marshal
 import math
 import os
@@ -23,7 +23,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 from pipelines.models import sandbox_launcher
@@ -80,7 +79,7 @@ class Ending:
     """How a run came to its end."""
 
     why: str = ""
-    """`ended`, or what ended it: seconds, cpu, memory, output, lost."""
+    """`ended`, or what ended it: seconds, cpu, memory, processes, output, lost."""
     status: int = 0
     """Wait status of the program, for `ended`."""
     cpu_seconds: float = 0.0
@@ -91,9 +90,8 @@ class Ending:
 
 @lru_cache(maxsize=1)
 def _launcher_code() -> bytes:
-    path = Path(sandbox_launcher.__file__)
-    name = importlib.util.source_from_cache(str(path)) if path.suffix == ".pyc" else str(path)
-    code = compile(Path(name).read_text(encoding="utf-8"), "sandbox_launcher", "exec", optimize=2)
+    source = inspect.getsource(sandbox_launcher)
+    code = compile(source, "sandbox_launcher", "exec", optimize=2)
     return marshal.dumps(code)
 
 
@@ -106,8 +104,10 @@ def orders(
 ) -> sandbox_launcher.Orders:
     """What the launcher is told; plain values, as `marshal` takes them."""
     environment = dict(_ENVIRONMENT)
-    if any(inside.startswith(PACKAGES) for _, inside in view.shown):
+    readable = [inside for _, inside in view.shown]
+    if any(inside.startswith(PACKAGES) for inside in readable):
         environment["PYTHONPATH"] = PACKAGES
+        readable.append(PACKAGES)  # imports list it
     # Beside the program one process of the same user is counted, the keeper; and the monitor, where
     # it is the launcher of an ordinary user.
     others = 2 if ground.back_end == "namespaces" and not ground.privileged else 1
@@ -121,7 +121,7 @@ def orders(
         resource.RLIMIT_MEMLOCK: 1 << 16,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_SIGPENDING: 256,
-        resource.RLIMIT_STACK: min(8 << 20, resource.getrlimit(resource.RLIMIT_STACK)[1] % 2**63),
+        resource.RLIMIT_STACK: 8 << 20,
     }
     return {
         "back_end": ground.back_end,
@@ -131,7 +131,7 @@ def orders(
         "hidden": list(view.hidden),
         "links": list(view.links),
         "devices": list(view.devices),
-        "readable": [inside for _, inside in view.shown],
+        "readable": readable,
         "pivot_root": ground.pivot_root,
         "landlock": ground.landlock,
         "filter": ground.seccomp,
@@ -142,10 +142,11 @@ def orders(
         "environment": environment,
         "resources": [
             *((kind, most, most) for kind, most in resources.items()),
-            (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
+            (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),  # a signal, then death
         ],
         "memory_bytes": limits.memory_bytes,
         "cpu_seconds": float(limits.cpu_seconds),
+        "processes": limits.processes,
     }
 
 
@@ -286,6 +287,8 @@ def _note(ending: Ending, keeper: int, message: bytes) -> None:
     if ending.why:
         return
     word, *numbers = message.decode().split() or ["lost"]
+    if word == "failed":
+        raise SandboxError(f"the keeper of the sandbox failed: {message.decode()}")
     ending.why = word
     if word == "ended":
         ending.status, ending.cpu_seconds = int(numbers[0]), float(numbers[1])

@@ -73,6 +73,8 @@ def standard_view() -> View:
     for path in sorted({*wanted, interpreter}, key=lambda one: (one.count("/"), one)):
         if os.path.exists(path) and not _within(path, shown):
             shown.append(path)
+    # With an interpreter below it /tmp is a read-only folder; `tempfile` then takes another.
+    links = [link for link in links if not any(_within(one, [link[0]]) for one in shown)]
     packages = {os.path.realpath(one) for one in site.getsitepackages([prefix, sys.base_prefix])}
     hidden = sorted(one for one in packages if os.path.isdir(one) and _within(one, shown))
     return View(interpreter, tuple((one, one) for one in shown), tuple(hidden), tuple(links))

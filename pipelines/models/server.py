@@ -61,11 +61,11 @@ _HEALTH_TRIES: Final = 3
 _HEALTH_TIMEOUT_S: Final = 20.0
 _LOG_BYTES: Final = 1 << 16
 _LONGEST_LINE: Final = 500
+_ELSEWHERE: Final = "use `engine: endpoint` with the `url` of a server that runs elsewhere"
 _INSTALL: Final = (
     "install it into this environment (pip install 'tokenmill[gpu]'; infra/vllm has a way for "
     "machines without network), name your own launcher in the environment variable "
-    f"{COMMAND_VARIABLE} (such as 'python3 -m vllm.entrypoints.openai.api_server'), or use "
-    "`engine: endpoint` with the `url` of a server that runs elsewhere"
+    f"{COMMAND_VARIABLE} (such as 'python3 -m vllm.entrypoints.openai.api_server'), or {_ELSEWHERE}"
 )
 _NO_PROXY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -281,8 +281,10 @@ def find_vllm(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
             that this Python can import.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or this is not Linux.
     """
+    if sys.platform != "linux":
+        raise ValueError(f"`engine: vllm` needs Linux, and this is {sys.platform}: {_ELSEWHERE}")
     told = shlex.split(environment.get(COMMAND_VARIABLE, ""))
     if told:
         if shutil.which(told[0], path=environment.get("PATH")) is None:

@@ -10,7 +10,9 @@ worker that notices starts another keeper.
 Beam has `MultiProcessShared` for such things. It was not taken (2.77): the process that it spawns
 ends with the worker that happened to be first, and with it the server of all others; and it listens
 on a TCP port with a key that stands in Beam's source and unpickles what comes in, so that every
-user of the machine could run code as us. Here both sides speak lines of JSON.
+user of the machine could run code as us. Here both sides speak lines of JSON. As with Beam's, the
+processes must see one folder for temporary files: on Dataflow that takes the option
+`--experiments=no_use_multiple_sdk_containers`.
 """
 
 import json
@@ -39,7 +41,6 @@ _KEEPER: Final = (
     "from pipelines.models.keeper import main; main(told)"
 )
 _SERVER_KEYS: Final = (
-    "model",
     "name",
     "start_timeout",
     "gpus",
@@ -47,7 +48,7 @@ _SERVER_KEYS: Final = (
     "max_model_len",
     "serve",
 )
-"""Keys of a model that decide what its server is."""
+"""Keys of a model that decide what its server is, beside `model` itself."""
 
 
 class SharedServer:
@@ -238,9 +239,10 @@ def stop_servers() -> None:
 
 def server_tag(model: ModelConfig) -> str:
     """16 hexadecimal digits: names what a server is, with the GPUs that it may see."""
+    weights = Path(model.model)
     told = {
-        "model": {key: model.model_dump(mode="json")[key] for key in _SERVER_KEYS},
-        "cwd": os.getcwd(),
+        **{key: model.model_dump(mode="json")[key] for key in _SERVER_KEYS},
+        "model": str(weights.resolve()) if weights.exists() else model.model,
         **{name: os.environ.get(name) for name in (COMMAND_VARIABLE, VISIBLE)},
     }
     return blake2b(canonical_json(told).encode(), digest_size=8).hexdigest()

@@ -11,6 +11,7 @@ from typing import Final
 
 from pipelines.annotate.job import SCORE_BINS
 from pipelines.deduplicate.found import DuplicatesFound
+from pipelines.report.models import MadeFacts
 
 OTHERS: Final = "\0others"
 """Name of the row that holds all rows a table had no room for."""
@@ -261,13 +262,16 @@ class RunFacts:
     generations: tuple[tuple[str, str, int], ...]
     """(source or stage, `job@fp`, parts)."""
     checks: tuple[Check, ...] = field(default=())
+    made: tuple[MadeFacts, ...] = ()
+    """What models made, in the order of corpus.yaml."""
     found: DuplicatesFound | None = None
     """Duplicates by level, pairs that were skipped, repeated passages; None as for `duplicates`."""
 
     @property
     def documents(self) -> int:
-        """Documents that were extracted."""
-        return self.intake.counts.get("documents", 0)
+        """Documents that were extracted, and those that were made of them."""
+        made = sum(one.counts.get("documents", 0) for one in self.made)
+        return self.intake.counts.get("documents", 0) + made
 
     @property
     def tokens(self) -> int:

@@ -25,6 +25,7 @@ from pipelines.report.facts import (
     RunFacts,
     SourceFacts,
 )
+from pipelines.report.models import MadeFacts, made_facts
 from pipelines.report.origins import count_kinds, count_left, read_origins
 from pipelines.report.stages import stage_checks, stage_facts, tally_name
 from pipelines.run_record import RunRecord, read_run_record
@@ -71,9 +72,21 @@ def gather(workspace: Workspace) -> RunFacts:
     )
     extracted = _flat(entries)
     intake = _losses(extracted, _INTAKE, ("rejects", "not_asked", PAGE_REJECTS))
-    kinds = count_kinds(extracted)
+    synthesized = {s: workspace.ledger.entries(n, s) for s, n in record.synthesize.items()}
+    made = made_facts(workspace, record)
+    num_made = sum(one.counts.get("documents", 0) for one in made)
+    everybody = replace(
+        intake, counts={**intake.counts, "documents": intake.counts["documents"] + num_made}
+    )
+    kinds = count_kinds([*extracted, *_flat(synthesized)])
     facts = label_facts(workspace, labels)
-    everything = {"crawl": crawl, "extract": entries, "shards": shards, "tally": tallies}
+    everything = {
+        "crawl": crawl,
+        "extract": entries,
+        "synthesize": synthesized,
+        "shards": shards,
+        "tally": tallies,
+    }
     all_entries = [e for groups in everything.values() for e in _flat(groups)]
     all_entries += [*_flat(labels), *duplicates, *further]
     crawled = None
@@ -91,6 +104,7 @@ def gather(workspace: Workspace) -> RunFacts:
         intake=intake,
         kinds=kinds,
         origins=read_origins(workspace, record),
+        made=made,
         labels=facts,
         domain_model=any(o.get("model") for o in _options(workspace, record, facts, "topic")),
         benchmarks=_benchmarks(workspace, record, facts),
@@ -108,9 +122,10 @@ def gather(workspace: Workspace) -> RunFacts:
             [
                 *_crawl_checks(crawled, _records(entries, crawl)),
                 *_intake_checks(intake),
-                *_kind_checks(intake, kinds),
-                *_label_checks(intake, labels, facts, duplicates),
-                *(check for stage in stages for check in stage_checks(stage, intake)),
+                *_made_checks(made),
+                *_kind_checks(everybody, kinds),
+                *_label_checks(everybody, labels, facts, duplicates),
+                *(check for stage in stages for check in stage_checks(stage, everybody)),
             ]
         ),
     )
@@ -314,6 +329,20 @@ def _intake_checks(intake: Losses) -> list[Check]:
     return checks
 
 
+def _made_checks(made: Sequence[MadeFacts]) -> list[Check]:
+    """Units of every recipe, and its rejects by reason."""
+    checks = []
+    for one in (one for one in made if "units" in one.counts):
+        counts = one.counts
+        terms = (("accepted", counts["accepted"]), ("rejected", counts["rejected"]))
+        checks.append(_check("models", one.name, ("units", counts["units"]), *terms))
+        rejected = ("rejected", counts["rejected"])
+        checks.append(
+            _check("models", one.name, rejected, ("by reason", sum(one.reasons.values())))
+        )
+    return checks
+
+
 def _kind_checks(intake: Losses, kinds: Mapping[str, int]) -> list[Check]:
     documents = ("documents", intake.counts["documents"])
     terms = tuple((kind or "not recorded", n) for kind, n in sorted(kinds.items()))
@@ -355,6 +384,7 @@ def _job_times(
     times = [
         _job_time("crawl", _flat(groups["crawl"]), "fetched", 0),
         _job_time("extract", extracted, "records", text_bytes),
+        _job_time("synthesize", _flat(groups["synthesize"]), "units", 0),
         _annotate_time(_flat(labels), documents, text_bytes),
         _job_time("deduplicate", duplicates, "documents", 0),
     ]

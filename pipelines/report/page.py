@@ -225,6 +225,7 @@ def _sections(facts: RunFacts, context: Mapping[str, Any]) -> list[tuple[str, st
     present = {
         "funnel": ("From records to tokens", True),
         "origins": ("Where texts come from", bool(context["kind_rows"] or facts.origins)),
+        "models": ("What models made", bool(facts.made)),
         "languages": ("Languages", "language" in labels.values),
         "conformance": ("All 119 languages", bool(context["conformance"].present)),
         "domains": ("Domains", "topic" in labels.types or bool(context["line_shares"])),

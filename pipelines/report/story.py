@@ -11,6 +11,7 @@ from annotators.language.languages import UNDETERMINED
 from pipelines.report.conformance import Conformance
 from pipelines.report.facts import JobTime, LabelFacts, Losses, RunFacts, StageFacts, count_bins
 from pipelines.report.language_tags import language_name
+from pipelines.report.models import MadeFacts
 from pipelines.report.samples import Samples
 
 KEPT_ROLES: Final = ("alone", "representative")
@@ -114,6 +115,18 @@ def origins(facts: RunFacts) -> str:
     return (
         f"People wrote {number(people)} of {plural(total, 'document')} ({percent(people, total)})."
     )
+
+
+def models(made: Sequence[MadeFacts]) -> str:
+    """How much of what was asked of models was kept."""
+    accepted = sum(one.counts.get("accepted", 0) for one in made)
+    rejected = sum(one.counts.get("rejected", 0) for one in made)
+    tokens = sum(one.cost.completion_tokens for one in made if one.cost)
+    kept = sum(one.cost.accepted_tokens for one in made if one.cost)
+    told = f"{number(accepted)} of {plural(accepted + rejected, 'unit')} accepted"
+    if not tokens:
+        return f"{told}; no model was asked."
+    return f"{told}; {percent(kept, tokens)} of {short(tokens)} generated tokens were kept."
 
 
 def languages(facts: RunFacts) -> str:

@@ -108,6 +108,12 @@ def sentences(text: str) -> tuple[str, ...]:
     return tuple(piece for piece in pieces if piece)
 
 
+def ends_sentence(line: str) -> bool:
+    """Whether a line ends as a sentence does, white space behind it left aside."""
+    line = line.rstrip()
+    return any(match.end() == len(line) for match in _sentence_end().finditer(line))
+
+
 def _runs(text: str, plan: Chunking, dropped: list[str]) -> Iterator[tuple[str, ...]]:
     """Lines that stand together; one that is left out parts those on its two sides."""
     budget = plan.tokens * BYTES_PER_TOKEN

@@ -5,8 +5,8 @@ out what stands on every page. It must not tell anything else. Eight rules, by n
 
     length_ratio       letters of the refined text to letters of the raw one
     low_containment    share of the letters that stand in an n-gram of the other text, both ways
-    text_dropped       the longest stretch of raw letters that the refined text lacks
-    text_invented      the longest stretch of refined letters that the raw text lacks
+    text_dropped       a stretch of raw letters that the refined text lacks
+    text_invented      a stretch of refined letters that the raw text lacks
     numbers_lost       a numeral of the raw text that the refined one lacks
     numbers_invented   the other way round
     formulas_lost      a delimited formula, or a mathematical sign, that the refined text lacks
@@ -15,35 +15,37 @@ out what stands on every page. It must not tell anything else. Eight rules, by n
 **Letters** are letters, digits and marks, case-folded: white space, punctuation and markup do not
 count, so a joined line or a repaired hyphen changes nothing. A LaTeX command stands for its sign
 (`\alpha` is the Greek letter) or for nothing. N-grams are of 8 letters, and of as many fewer in
-Han, Kana and Hangul as these say more (`grams.density`); a letter that was repaired is uncovered
-alone, an invented sentence is one long stretch. Stretches that fewer letters than an n-gram and a
-half part count as one. Order does not count, since two columns may have been read across.
+Han, Kana and Hangul as these say more (`grams.density`). Order does not count, since two columns
+may have been read across. What a text has and the other lacks is a stretch, unless it is the repair
+of one in the other text (`stretches`).
 
 **Numerals** are runs of decimal digits of any script, as multisets; super- and subscripts are runs
 of their own, `½` is 1 and 2. Letters that stand for digits in a run with digits (`I9I4`, `2O`) are
 read as digits in both texts. The tolerance is nothing: 0 of them may be lost or added.
 
-**Dropped lines**: a line of the raw text whose letters are nearly all uncovered is left out of the
-rules on numbers and formulas, so that a page number may go with its header; how long it may be is
-what `text_dropped` says.
+**Dropped lines** are no dropped text: whole lines of the raw text whose letters are nearly all
+uncovered, next to a blank line or to the start or end, that do not end as a sentence does (running
+headers, page numbers, buttons). Numbers and formulas on them may go with them.
 
-What no rule sees: one word for another (a name, a negation), for a repaired word looks the same;
-its share is bounded by `low_containment`. `fidelity_evaluation` measures each kind of change.
+What no rule sees is a change of a few letters ("not", one short word for another), which looks as a
+repair does. `fidelity_evaluation` measures each kind of change.
 """
 
 from collections import Counter
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.synthesize.chunks import ends_sentence
 from pipelines.synthesize.formulas import formulas_of, signs_of, without_markup
 from pipelines.synthesize.grams import Letters, covered, density, letters_of
 from pipelines.synthesize.language_checks import changed_language
 from pipelines.synthesize.numerals import numerals
 from pipelines.synthesize.recipe import Reject
+from pipelines.synthesize.stretches import Stretch, longest_unexplained, stretches_of
 
 GRAM_LETTERS: Final = 8
 """Letters of an n-gram in an alphabet: a word and a half of English."""
@@ -65,10 +67,14 @@ class Limits(BaseModel):
     """Share of the raw letters that stand in an n-gram of the refined text."""
     min_grounded: float = Field(default=0.85, ge=0, le=1)
     """Share of the refined letters that stand in an n-gram of the raw text."""
-    max_dropped: int = Field(default=70, ge=0)
-    """Letters of the longest stretch that is left out; one of Han counts as three."""
-    max_invented: int = Field(default=30, ge=0)
-    """Letters of the longest stretch that is new."""
+    max_dropped: int = Field(default=12, ge=0)
+    """Letters of a stretch that is left out; one of Han counts as three."""
+    max_dropped_line: int = Field(default=80, ge=0)
+    """Letters of a line that may be left out beside that."""
+    dropped_lines: Literal["fragments", "any"] = "fragments"
+    """Which lines may be: those that end as no sentence does, or any."""
+    max_invented: int = Field(default=6, ge=0)
+    """Letters of a stretch that is new."""
     max_changed_numbers: float = Field(default=0.0, ge=0, le=1)
     """Share of the numerals that may be lost, and that may be new."""
     language_letters: int = Field(default=120, ge=0)
@@ -99,16 +105,23 @@ def fidelity(
     size = max(2, round(GRAM_LETTERS / weight))
     kept = covered(old.points, new.points, size)
     grounded = covered(new.points, old.points, size)
-    dropped = _longest(kept, size)
-    invented = _longest(grounded, size)
-    gone = _lines_gone(before, old, kept)
+    lost, added = stretches_of(kept, size), stretches_of(grounded, size)
+    gone, apart = _lines_gone(before, old, kept, limits.max_dropped_line / weight, limits)
+    left = stretches_of(kept | apart, size)
+    dropped = longest_unexplained(
+        old.points, left, new.points, added, int(limits.max_dropped / weight)
+    )
+    invented = longest_unexplained(
+        new.points, added, old.points, lost, int(limits.max_invented / weight)
+    )
+    rest = _without(gone, raw)
     broken = [
         _length(len(new.points) / len(old.points), limits),
         _containment(float(np.mean(kept)), float(np.mean(grounded)), limits),
-        _stretch("text_dropped", before, old, dropped, weight, limits.max_dropped),
-        _stretch("text_invented", after, new, invented, weight, limits.max_invented),
-        *_numbers(_without(before, gone, raw), refined, limits),
-        _formulas(_without(before, gone, raw), refined),
+        _stretch("text_dropped", before, old, dropped),
+        _stretch("text_invented", after, new, invented),
+        *_numbers(rest, refined, limits),
+        _formulas(rest, refined),
     ]
     if min(len(old.points), len(new.points)) * weight >= limits.language_letters:
         changed = changed_language(raw, refined, language)
@@ -142,50 +155,57 @@ def _containment(kept: float, grounded: float, limits: Limits) -> Reject | None:
     )
 
 
-def _longest(is_covered: NDArray[np.bool_], size: int) -> tuple[int, int]:
-    """The longest stretch without cover, as (first letter, letter behind the last)."""
-    bare = np.flatnonzero(~is_covered)
-    if not len(bare):
-        return 0, 0
-    # A covered gap of less than an n-gram and a half may be chance ("of the").
-    breaks = np.flatnonzero(np.diff(bare) > size + size // 2)
-    firsts = bare[np.concatenate([[0], breaks + 1])]
-    lasts = bare[np.concatenate([breaks, [len(bare) - 1]])]
-    at = int(np.argmax(lasts - firsts))
-    return int(firsts[at]), int(lasts[at]) + 1
-
-
-def _stretch(
-    reason: str,
-    text: str,
-    letters: Letters,
-    stretch: tuple[int, int],
-    weight: float,
-    most: int,
-) -> Reject | None:
-    first, behind = stretch
-    length = round((behind - first) * weight)
-    if length <= most:
+def _stretch(reason: str, text: str, letters: Letters, stretch: Stretch | None) -> Reject | None:
+    if stretch is None:
         return None
-    shown = " ".join(text[letters.places[first] : letters.places[behind - 1] + 1].split())
-    return Reject(reason=reason, message=f"{length} letters (at most {most}): {shown[:_SHOWN]!r}")
+    first, last = letters.places[[stretch.first, stretch.behind - 1]].tolist()
+    shown = " ".join(text[first : last + 1].split())[:_SHOWN]
+    return Reject(reason=reason, message=f"{stretch.letters} letters: {shown!r}")
 
 
-def _lines_gone(text: str, letters: Letters, kept: NDArray[np.bool_]) -> frozenset[int]:
-    """Numbers of the lines that the refined text lacks, and of those without a letter."""
-    ends = [i for i, c in enumerate(text) if c == "\n"]
-    bounds = np.searchsorted(letters.places, [0, *ends, len(text)])
-    gone = set()
-    for line, (start, end) in enumerate(pairwise(bounds.tolist())):
-        if start == end or np.mean(~kept[start:end]) >= _LINE_IS_GONE:
-            gone.add(line)
-    return frozenset(gone)
+def _lines_gone(
+    text: str, letters: Letters, kept: NDArray[np.bool_], most: float, limits: Limits
+) -> tuple[frozenset[int], NDArray[np.bool_]]:
+    """Lines that may be left out and are: their numbers, and which letters are theirs."""
+    lines = text.split("\n")
+    ends = np.cumsum([len(line) + 1 for line in lines])
+    bounds = np.searchsorted(letters.places, [0, *ends.tolist()]).tolist()
+    is_gone = [
+        start < end <= start + most and bool(np.mean(~kept[start:end]) >= _LINE_IS_GONE)
+        for start, end in pairwise(bounds)
+    ]
+    if limits.dropped_lines == "fragments":
+        is_gone = [
+            gone and not ends_sentence(line) for gone, line in zip(is_gone, lines, strict=True)
+        ]
+    gone = _standing_apart(lines, is_gone)
+    apart = np.zeros(len(kept), np.bool_)
+    for number in gone:
+        apart[bounds[number] : bounds[number + 1]] = True
+    # A line without letters (a rule, stray marks) says nothing that could be lost.
+    bare = {number for number, (i, j) in enumerate(pairwise(bounds)) if i == j}
+    return frozenset(gone | bare), apart
 
 
-def _without(normal: str, gone: frozenset[int], raw: str) -> str:
-    """The raw text without the lines that are gone; both texts have the same lines."""
+def _standing_apart(lines: list[str], is_gone: list[bool]) -> set[int]:
+    """Runs of gone lines with a blank line, or the start or end of the text, on a side."""
+    found: set[int] = set()
+    is_blank = [not line.strip() for line in lines]
+    number = 0
+    while number < len(lines):
+        behind = number
+        while behind < len(lines) and is_gone[behind]:
+            behind += 1
+        before = number == 0 or is_blank[number - 1]
+        if behind > number and (before or behind == len(lines) or is_blank[behind]):
+            found.update(range(number, behind))
+        number = max(behind, number + 1)
+    return found
+
+
+def _without(gone: frozenset[int], raw: str) -> str:
+    """The raw text without the lines that are gone; its lines are those without markup."""
     lines = raw.split("\n")
-    assert len(lines) == normal.count("\n") + 1
     return "\n".join(line for number, line in enumerate(lines) if number not in gone)
 
 
@@ -207,7 +227,8 @@ def _changed(reason: str, found: Counter[str], most: int) -> Reject | None:
 
 def _formulas(raw: str, refined: str) -> Reject | None:
     old, new = formulas_of(raw), formulas_of(refined)
-    joined = " ".join(new)
+    # Of two formulas that were set as one, each stands in it.
+    joined = " ".join(new - old)
     lost = [one for one in (old - new) if one not in joined]
     if not lost:
         signs = signs_of(without_markup(raw)) - signs_of(without_markup(refined))

@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+import pyarrow as pa
+
+from annotators.text.hashing import normal_hashes
 from pipelines.mix.pins import Pins, SourcePins
 from pipelines.models.chat import thinking_name
 from pipelines.models.client import EndpointError
@@ -47,6 +50,8 @@ JOB: Final = "synthesize"
 EXTRACTOR: Final = f"synthesize/{VERSION}"
 """In the column `extractor` of what recipes make."""
 RECIPE_ERROR: Final = "recipe_error"
+UNCHANGED: Final = "unchanged"
+"""Figure: documents whose refined text is their own, so that none is made."""
 _GENERATED: Final = ("rewritten", "synthetic")
 _SAMPLES: Final = "samples"
 _ROWS: Final = 256
@@ -214,6 +219,13 @@ def _groups(seeds: Iterable[tuple[Seed, Parent]], group_by: str | None) -> Itera
         yield tuple(group)
 
 
+def _is_same(made: str, seed: str) -> bool:
+    """Whether two texts are exact duplicates: equal without case, punctuation and spaces."""
+    texts = pa.array([made.encode("utf-8", "replace").decode(), seed], pa.large_string())
+    first, second = normal_hashes(texts)
+    return bool(first == second)
+
+
 _RECIPES: dict[tuple[str, str], Recipe] = {}
 
 
@@ -257,10 +269,15 @@ class _Tally:
         for reject in made.rejects:
             self.reasons[reject.reason] += 1
             self.rejects.append(self._reject(first, reject))
-        return [
-            self._document(parents.get(draft.parents[0], first), parents, draft, number)
-            for number, draft in enumerate(made.drafts)
-        ]
+        rows = []
+        for number, draft in enumerate(made.drafts):
+            chief = parents.get(draft.parents[0], first)
+            if self._recipe.kind == "refined" and _is_same(draft.text, chief[0].text):
+                # It would be an exact duplicate of what it takes the place of.
+                self.figures[UNCHANGED] += 1
+                continue
+            rows.append(self._document(chief, parents, draft, number))
+        return rows
 
     def counts(self, chosen: int) -> dict[str, int]:
         """Of the ledger entry."""

@@ -6,12 +6,13 @@ letters that are read for digits (`I9I4`, `2O`), letters count as the digits; in
 least three letters, one 0, 1 or 5 counts as the letter that it was read for (`re1ation`).
 """
 
+import functools
 import re
 import unicodedata
 from collections import Counter
 from typing import Final
 
-_WORD: Final = re.compile(r"\w+")
+_WITH_DIGIT: Final = re.compile(r"\w*\d\w*")
 _DIGITS: Final = re.compile(r"\d+")
 _LOOKALIKES: Final = str.maketrans("OoQIlSsBZz", "0001155822")
 _ONLY_LOOKALIKES: Final = re.compile(r"[\dOoQIlSsBZz]*\d[\dOoQIlSsBZz]*")
@@ -28,9 +29,7 @@ def numerals(text: str) -> Counter[str]:
         ASCII digits -> how often; leading zeros are kept.
     """
     found: Counter[str] = Counter()
-    for word in _WORD.findall(_apart(text)):
-        if not any(map(str.isdecimal, word)):
-            continue
+    for word in _WITH_DIGIT.findall(_apart(text)):
         if _WITH_MISREAD.fullmatch(word):
             continue
         digits = word.translate(_LOOKALIKES) if _ONLY_LOOKALIKES.fullmatch(word) else word
@@ -42,10 +41,14 @@ def _apart(text: str) -> str:
     """Sets off what NFKC makes digits of and is no decimal digit."""
     if text.isascii():
         return text
-    return "".join(
-        f" {unicodedata.normalize('NFKC', c)} " if unicodedata.category(c) == "No" else c
-        for c in text
-    )
+    return _other_digits().sub(lambda one: f" {unicodedata.normalize('NFKC', one[0])} ", text)
+
+
+@functools.cache
+def _other_digits() -> re.Pattern[str]:
+    """Superscripts, fractions, circled digits and their like (category No)."""
+    found = (c for c in map(chr, range(0x20000)) if unicodedata.category(c) == "No")
+    return re.compile(f"[{''.join(found)}]")
 
 
 def _ascii(digits: str) -> str:

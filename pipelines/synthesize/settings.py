@@ -38,7 +38,7 @@ class SynthesizeConfig(BaseModel):
     seeds: str | None = None
     """In place of sources: JSON Lines or text, one seed a line, that become no documents."""
     where: str | None = None
-    """Condition on the labels of seeds, as in mixtures; default: that of the recipe."""
+    """Condition on labels of seeds, as in mixtures; default: the recipe's; '' takes all."""
     share: Share | None = Field(default=None, gt=0)
     """Of the seeds that are left, such as `10%`, chosen by a hash of their ids; default: all."""
     options: dict[str, Any] = {}

@@ -64,7 +64,8 @@ class Item:
         """Condition on seeds."""
         if self.settings.seeds is not None:
             return None
-        return self.recipe.where if self.settings.where is None else self.settings.where
+        where = self.recipe.where if self.settings.where is None else self.settings.where
+        return where or None
 
 
 @dataclass(slots=True)

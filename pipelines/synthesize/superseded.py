@@ -19,7 +19,7 @@ from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import METER, PartKey, entry_of
 from pipelines.workspace.ledger import Stopwatch
-from pipelines.workspace.parts import PartFile, labels_folder, read_table
+from pipelines.workspace.parts import PartFile, labels_folder, read_batches, read_table
 from pipelines.workspace.schema import ID
 from pipelines.workspace.takedown import SUPERSEDED
 from pipelines.workspace.workspace import Workspace
@@ -62,7 +62,8 @@ class SupersededJob:
         made = workspace.ledger.get(self.documents[key.source], key.source, key.part)
         ref = made.file("documents")
         ids = read_table(storage, ref, ["id"]).column("id").combine_chunks()
-        marks = pc.is_in(ids, value_set=self._parents(workspace, key))
+        better = superseded_ids(workspace, self.documents, self.refined, key.source, key.part)
+        marks = pc.is_in(ids, value_set=better)
         with PartFile(storage, LABELS) as file:
             file.write(pa.RecordBatch.from_arrays([ids, marks], schema=LABELS))
             labels = file.publish("labels", labels_folder(JOB, generation.fp, key.source), key.part)
@@ -79,12 +80,30 @@ class SupersededJob:
         )
         workspace.ledger.commit(entry)
 
-    def _parents(self, workspace: Workspace, key: PartKey) -> pa.Array:
-        """Ids of what was refined, fixed_size_binary[16]."""
-        source = self.refined.get(key.source)
-        if source is None:
-            return pa.array([], ID)
-        made = workspace.ledger.get(self.documents[source], source, key.part)
-        table = read_table(workspace.storage, made.file("documents"), ["provenance.parents"])
-        parents = pc.struct_field(table.column("provenance"), "parents").combine_chunks()
-        return pc.list_flatten(parents).cast(ID)
+
+def superseded_ids(
+    workspace: Workspace,
+    documents: Mapping[str, str],
+    refined: Mapping[str, str],
+    source: str,
+    part: int,
+) -> pa.Array:
+    """Ids of the documents of a part of which a better form was made.
+
+    Args:
+        workspace: Where they are.
+        documents: Source -> generation of its documents.
+        refined: Source -> source of its better forms.
+        source: Of the part.
+        part: Its number.
+
+    Returns:
+        fixed_size_binary[16].
+    """
+    better = refined.get(source)
+    if better is None:
+        return pa.array([], ID)
+    made = workspace.ledger.get(documents[better], better, part)
+    batches = read_batches(workspace.storage, made.file("documents"), ["provenance.parents"])
+    parents = [pc.struct_field(batch.column("provenance"), "parents") for batch in batches]
+    return pa.concat_arrays([pa.array([], ID), *(pc.list_flatten(one).cast(ID) for one in parents)])

@@ -173,7 +173,7 @@ def test_a_server_that_never_gets_ready_is_ended(start: Start) -> None:
 
 
 def test_another_program_at_the_port_is_not_taken_for_the_server(start: Start) -> None:
-    served = start(*TINY, "--renamed", "other", start_timeout=0.4)
+    served = start(*TINY, "--renamed", "other", start_timeout=2)
     with pytest.raises(EndpointError, match="was not ready"):
         _ = served.url
 

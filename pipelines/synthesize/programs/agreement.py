@@ -1,5 +1,6 @@
 """Programs that vote: the same outputs from independent attempts at one problem."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -228,27 +229,37 @@ async def _voted(
         for number in range(recipe.attempts)
     ]
     answers = await asked(desk, requests)
-    attempts: list[Attempt] = []
+    attempts = [
+        Attempt(number=number, request=request, answer=answer, problem=problem.text)
+        for number, (request, answer) in enumerate(zip(requests, answers, strict=True))
+    ]
+    ran = await asyncio.gather(*(_solved(recipe, one, problem.inputs, desk) for one in attempts))
     groups: dict[tuple[str, ...], list[Attempt]] = defaultdict(list)
     outputs: dict[tuple[str, ...], Solved] = {}
-    for number, (request, answer) in enumerate(zip(requests, answers, strict=True)):
-        attempt = Attempt(number=number, request=request, answer=answer, problem=problem.text)
-        attempts.append(attempt)
-        unusable = usable(answer)
-        if unusable is not None:
-            attempt.reject(unusable.reason, unusable.message)
-            continue
-        attempt.solution = python_of(sections_of(answer.text or "").get(SOLUTION, ""))
-        if attempt.solution is None:
-            attempt.reject("no_code_block", "no section `Solution` with a block of Python")
-            continue
-        solved = await solve_inputs(desk.run_code, attempt.solution, problem.inputs, recipe.limits)
-        if solved.reason is not None:
-            attempt.reject(solved.reason, solved.message)
-            continue
-        groups[solved.digests].append(attempt)
-        outputs.setdefault(solved.digests, solved)
+    for attempt, solved in zip(attempts, ran, strict=True):
+        if solved is not None:
+            groups[solved.digests].append(attempt)
+            outputs.setdefault(solved.digests, solved)
     return attempts, [_Votes(tuple(one), outputs[digests]) for digests, one in groups.items()]
+
+
+async def _solved(
+    recipe: ProgramMaker, attempt: Attempt, inputs: Sequence[str], desk: Desk
+) -> Solved | None:
+    """Outputs of one program for all inputs; None where it is rejected."""
+    unusable = usable(attempt.answer)
+    if unusable is not None:
+        attempt.reject(unusable.reason, unusable.message)
+        return None
+    attempt.solution = python_of(sections_of(attempt.answer.text or "").get(SOLUTION, ""))
+    if attempt.solution is None:
+        attempt.reject("no_code_block", "no section `Solution` with a block of Python")
+        return None
+    solved = await solve_inputs(desk.run_code, attempt.solution, inputs, recipe.limits)
+    if solved.reason is not None:
+        attempt.reject(solved.reason, solved.message)
+        return None
+    return solved
 
 
 async def _elected(

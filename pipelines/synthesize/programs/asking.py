@@ -43,6 +43,11 @@ class Ask(BaseModel):
             raise ValueError("user: a text with the place {passage} or {problem}")
         return self
 
+    @property
+    def system_message(self) -> str:
+        """As it is sent."""
+        return filled(self.system, {}).strip()
+
     def request(
         self, desk: Desk, *, passage: str, language: str, problem: str = "", attempt: int = 0
     ) -> Request:
@@ -56,7 +61,7 @@ class Ask(BaseModel):
             attempt: Number of the sample.
         """
         places = {"passage": passage, "language": english_name(language) or "", "problem": problem}
-        system = Message("system", filled(self.system, {}).strip())
+        system = Message("system", self.system_message)
         return Request(
             messages=(system, Message("user", filled(self.user, places).strip())),
             sampling=self.sampling,

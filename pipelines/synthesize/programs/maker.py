@@ -108,6 +108,7 @@ class ProgramMaker(BaseModel):
 
     kind: ClassVar[Kind] = "synthetic"
     needs_model: ClassVar[bool] = True
+    runs_code: ClassVar[bool] = True
     columns: ClassVar[tuple[str, ...]] = ()
     group_by: ClassVar[str | None] = None
 

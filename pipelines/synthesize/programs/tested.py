@@ -1,5 +1,6 @@
 """Solution and tests together, attempted until they hold or attempts are over."""
 
+import asyncio
 from typing import Any, Final
 
 from pipelines.models.chat import Answer, Request
@@ -102,8 +103,11 @@ async def _attempts(
             for number in wave
         ]
         answers = await asked(desk, requests)
-        for number, request, answer in zip(wave, requests, answers, strict=True):
-            attempt = await _judged(recipe, number, request, answer, statement, desk)
+        judging = [
+            _judged(recipe, number, request, answer, statement, desk)
+            for number, request, answer in zip(wave, requests, answers, strict=True)
+        ]
+        for attempt in await asyncio.gather(*judging):
             # In the order of attempts, so that what is accepted does not depend on the wave.
             if attempt.reason is None and (attempt.coverage or 0.0) < coverage:
                 told = f"{attempt.coverage:.3f}, and {coverage:.3f} in an earlier attempt"

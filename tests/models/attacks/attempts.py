@@ -2,11 +2,12 @@
 
 import ctypes
 import os
+from collections.abc import Callable
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def attempt(what, action, *arguments):
+def attempt(what: str, action: Callable[..., object], *arguments: object) -> object:
     """Tries what must be denied; says so when it was not."""
     try:
         found = action(*arguments)
@@ -17,7 +18,7 @@ def attempt(what, action, *arguments):
     return found
 
 
-def system_call(number, *arguments):
+def system_call(number: int, *arguments: object) -> int:
     """One call of the kernel, without a library between."""
     passed = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
     found = _LIBC.syscall(ctypes.c_long(number), *passed)
@@ -26,7 +27,7 @@ def system_call(number, *arguments):
     return found
 
 
-def library_call(name, *arguments):
+def library_call(name: str, *arguments: object) -> int:
     """The same by a function of the C library, which knows its number on this machine."""
     passed = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
     found = getattr(_LIBC, name)(*passed)

@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import os
 import sys
 
 from attempts import system_call

@@ -1,19 +1,21 @@
 """Fills every folder it can write to: with one file, with many, with none that has bytes."""
 
 import os
+import tempfile
 
+folder = tempfile.gettempdir()
 written = 0
 for n in range(100):
     try:
-        with open(f"/tmp/part{n}", "wb", buffering=0) as file:
+        with open(f"{folder}/part{n}", "wb", buffering=0) as file:
             while True:
                 written += file.write(bytes(1 << 16))
     except OSError as error:
         name = type(error).__name__
 print("bytes", written, name, flush=True)
 for n in range(100):
-    if os.path.exists(f"/tmp/part{n}"):
-        os.unlink(f"/tmp/part{n}")
+    if os.path.exists(f"{folder}/part{n}"):
+        os.unlink(f"{folder}/part{n}")
 made = 0
 try:
     while made < 100_000:
