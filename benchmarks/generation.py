@@ -4,7 +4,7 @@
     python benchmarks/generation.py pages MODEL    # a vision-language model
     python benchmarks/generation.py kill MODEL
 
-text: as many requests of about 270 tokens, 256 of them in flight, answers of 256 tokens exactly
+text: as many requests of about 260 tokens, 256 of them in flight, answers of 256 tokens exactly
 (`ignore_eos`). tokenmill asks through its desk: request keys, journal on disk, accounting. Beside
 it stand `vllm bench serve` (which streams, as its figures need; tokenmill has no use for that) and
 a bare client, one coroutine a request around a POST, whose bodies are made before the clock starts.

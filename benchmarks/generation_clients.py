@@ -30,7 +30,7 @@ from pipelines.workspace.workspace import Workspace
 T = TypeVar("T")
 
 PROMPTWORDS: Final = 180
-"""About 270 tokens of the tokenizer of `infra/vllm/random_models.py`."""
+"""About 260 tokens (244 to 287) of the tokenizer of `infra/vllm/random_models.py`."""
 WARM_UP: Final = 64
 """Requests, at most: kernels are compiled at the first."""
 WORDS: Final = tuple(

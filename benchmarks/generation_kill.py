@@ -4,12 +4,14 @@ import os
 import re
 import signal
 import threading
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 from generation_clients import (
     Bench,
@@ -22,6 +24,8 @@ from generation_clients import (
 from rich.table import Table
 
 from pipelines.models.server import VllmServer
+
+_ON_ITS_WAY_S: Final = 0.3
 
 
 @dataclass(slots=True)
@@ -46,8 +50,10 @@ def run_kill(bench: Bench, server: VllmServer) -> None:
         while not killed.done.wait(0.005):
             answered = sum(1 for _ in _filed(workspace))
             if answered >= quarter:
-                killed.answered = answered
                 os.kill(pid, signal.SIGKILL)
+                # What it had sent is on its way to the journal; another server takes seconds.
+                time.sleep(_ON_ITS_WAY_S)
+                killed.answered = sum(1 for _ in _filed(workspace))
                 killed.done.set()
 
     watcher = threading.Thread(target=watch, daemon=True)

@@ -6,7 +6,8 @@ READER, a vision-language model, reads the scanned pages of the PDFs in examples
 and rewrites the pages of docs/, makes problems of them, and solves sums. Answers are short, so that
 it takes minutes with weights that are noise (`infra/vllm/random_models.py`): then each unit is
 rejected, with its reason, and the point is that every one is counted. `--echo` asks the echo server
-in place of both.
+in place of both. Where both models are to stand on one GPU at once, `--serve
+gpu-memory-utilization=0.4` leaves room for either. `--sums 0` leaves the sums out.
 """
 
 import argparse
@@ -90,7 +91,7 @@ def write_corpus(folder: Path, models: Mapping[str, Mapping[str, Any]], num_sums
         "synthesize": [
             {"model": "writer", "sources": ["docs"], "where": "", **item} for item in _ITEMS
         ]
-        + [{"model": "writer", **_SUMS}],
+        + ([{"model": "writer", **_SUMS}] if num_sums else []),
         "annotators": ["language", "quality"],
         "tokenizer": str(ROOT / "examples" / "tokenizer"),
         "mixtures": [],
@@ -160,7 +161,7 @@ def main() -> None:
     parser.add_argument("reader", nargs="?", default="reader")
     parser.add_argument("writer", nargs="?", default="writer")
     parser.add_argument("--echo", action="store_true")
-    parser.add_argument("--sums", type=int, default=64)
+    parser.add_argument("--sums", type=int, default=64, help="problems with known answers")
     parser.add_argument("--serve", action="append", default=[], metavar="FLAG=VALUE")
     options = parser.parse_args()
     flags = dict(told.partition("=")[::2] for told in options.serve)

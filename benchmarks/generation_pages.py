@@ -5,6 +5,7 @@ import multiprocessing
 import random
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from time import monotonic
@@ -28,10 +29,11 @@ from rich.table import Table
 
 from pipelines.config import ExtractConfig
 from pipelines.extract.media import PDF_TYPE
-from pipelines.extract.pdf.schema import SCAN_TASK, read_drawings, read_pages
+from pipelines.extract.pdf.document import draw_scan
+from pipelines.extract.pdf.schema import SCAN_TASK, read_pages
 from pipelines.extract.pdf.vl_ladder import request_of
 from pipelines.extract.pdf.vl_settings import VlConfig
-from pipelines.extract.pdf.vl_stream import draw_scans, look_with_model
+from pipelines.extract.pdf.vl_stream import look_with_model
 from pipelines.models.desk import open_desk
 from pipelines.models.handler import Handler
 from pipelines.models.server import VllmServer
@@ -65,7 +67,7 @@ def run_pages(bench: Bench, server: VllmServer) -> None:
         with opened(bench, server) as handler:
             clients: dict[str, Callable[[Sequence[bytes]], Clocked]] = {
                 "tokenmill": lambda pdfs: _clock_pages(bench, handler, children, settings, pdfs),
-                "bare client": lambda pdfs: _clock_drawn(bench, url, children, settings, pdfs),
+                "bare client": lambda pdfs: _clock_drawn(bench, url, settings, pdfs),
             }
             for client in clients.values():
                 client(files[:per_round][: max(1, WARM_UP // PAGES_A_FILE)])
@@ -121,32 +123,31 @@ def _clock_pages(
     )
 
 
-def _clock_drawn(
-    bench: Bench, url: str, children: Children, settings: ExtractConfig, pdfs: Sequence[bytes]
-) -> Clocked:
-    drawn = children.map(partial(draw_scans, settings=settings), _tasks(pdfs), _no_page)
-    pngs = [drawing.png or b"" for batch in drawn for drawing in read_drawings(batch)]
-    requests = [request_of(png, 1.0, 0, settings.pdf.vl, bench.model) for png in pngs]
+def _clock_drawn(bench: Bench, url: str, settings: ExtractConfig, pdfs: Sequence[bytes]) -> Clocked:
+    with multiprocessing.get_context("spawn").Pool(default_processes()) as pool:
+        drawn = pool.map(partial(_draw_file, settings=settings), pdfs, chunksize=1)
+    requests = [
+        request_of(png, 1.0, 0, settings.pdf.vl, bench.model) for pngs in drawn for png in pngs
+    ]
     bodies = bodies_of(bench.model, requests)
     with GpuWatch() as watch:
         clocked = asyncio.run(post_all(bench, url, bodies))
-    return Clocked(
-        seconds=clocked.seconds,
-        answered=clocked.answered,
-        completion_tokens=clocked.completion_tokens,
-        gpu=watch.busy,
-    )
+    return replace(clocked, gpu=watch.busy)
 
 
-def _no_page(task: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
-    raise ValueError(f"a page could not be drawn: {reason}: {message}")
+def _draw_file(pdf: bytes, settings: ExtractConfig) -> list[bytes]:
+    numbers = range(1, PAGES_A_FILE + 1)
+    drawn = [draw_scan(pdf, n, settings.pdf, PDF_TYPE, may_ocr=True) for n in numbers]
+    return [one.png for one in drawn if one.png is not None]
 
 
 def _tasks(pdfs: Sequence[bytes]) -> Iterator[pa.RecordBatch]:
+    """As extraction makes them: the pages of a file share its bytes."""
     for pdf in pdfs:
+        payload = pa.array([pdf], pa.large_binary())
         for number in range(1, PAGES_A_FILE + 1):
-            row = {"payload": pdf, "media_type": PDF_TYPE, "page": number, "may_ocr": True}
-            yield pa.RecordBatch.from_pylist([row], schema=SCAN_TASK)
+            told = [payload, pa.array([PDF_TYPE]), pa.array([number], pa.int32()), pa.array([True])]
+            yield pa.RecordBatch.from_arrays(told, schema=SCAN_TASK)
 
 
 def _scanned_files(seeds: Sequence[int]) -> list[bytes]:

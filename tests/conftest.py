@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-for _folder in ("workspace", "line", "shards", "mixtures", "models"):
+for _folder in ("workspace", "line", "shards", "mixtures", "models", "synthesize"):
     sys.path.append(str(Path(__file__).parent / _folder))

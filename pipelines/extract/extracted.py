@@ -29,6 +29,8 @@ class ExtractedPage:
     """Those of `pdf.schema.VlPage`."""
     tokens: int | None = None
     """That a model wrote for its text."""
+    answer: bytes | None = None
+    """Names that text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ def _cell(row: Extracted, name: str) -> Any:  # noqa: ANN401 - a value of whatev
                 "signs": page.signs,
                 "vl": page.vl,
                 "tokens": page.tokens,
+                "answer": page.answer,
             }
             for page in value
         ] or None

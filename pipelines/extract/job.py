@@ -94,6 +94,13 @@ class ExtractJob:
                 f"{self.model and self.model.identity}; with vl, and only then, there must be one: "
                 "that of `models` which ocr_model names"
             )
+        longest = self.model.max_model_len if self.model is not None else None
+        if longest is not None and longest <= self.settings.pdf.vl.max_tokens:
+            raise ValueError(
+                f"extract.pdf.vl.max_tokens: found {self.settings.pdf.vl.max_tokens}; the model "
+                f"takes {longest} tokens of prompt, picture and answer together (max_model_len); "
+                "lower the one or raise the other, or no page fits"
+            )
 
     @property
     def generation(self) -> Generation:

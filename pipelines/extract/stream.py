@@ -290,6 +290,8 @@ def _tasks(chunk: _Chunk, result: pa.RecordBatch, lowest_rank: int) -> Iterator[
     """What is left to do for a chunk; one empty task where that is nothing, to keep the order."""
     if not is_paged(chunk.records):
         chunk.extracted = result
+        # Behind a model that reads pages many chunks wait; what they were made of is done with.
+        chunk.records = _without_payload(chunk.records)
         yield _no_task()
         return
     (chunk.found,) = read_pdfs(result)
@@ -307,6 +309,12 @@ def _tasks(chunk: _Chunk, result: pa.RecordBatch, lowest_rank: int) -> Iterator[
             "may_ocr": pa.array([_rank(page, digest) >= lowest_rank]),
         }
         yield pa.RecordBatch.from_arrays([told[f.name] for f in SCAN_TASK], schema=SCAN_TASK)
+
+
+def _without_payload(records: pa.RecordBatch) -> pa.RecordBatch:
+    at = records.schema.get_field_index("payload")
+    nothing = pa.nulls(records.num_rows, records.schema.field(at).type)
+    return records.set_column(at, records.schema.field(at), nothing)
 
 
 def _no_task() -> pa.RecordBatch:

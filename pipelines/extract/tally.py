@@ -46,7 +46,8 @@ class Tally:
     tries: int = 0
     """Times that it was asked."""
     accepted_tokens: int = 0
-    """That it wrote for texts of documents."""
+    """That it wrote for texts of documents; those of equal pages count once, as they are paid."""
+    answers: set[bytes | None] = field(default_factory=set)
     page_rejects: list[dict[str, Any]] = field(default_factory=list)
     """REJECT rows of pages; `pages` of the locator holds the one number."""
 
@@ -134,7 +135,9 @@ class Tally:
             if page["vl"] is not None:
                 self.verdicts[page["vl"]["verdict"]] += 1
                 self.tries += page["vl"]["tries"]
-                self.accepted_tokens += is_kept * (page["tokens"] or 0)
+                if is_kept and page["answer"] not in self.answers:
+                    self.accepted_tokens += page["tokens"] or 0
+                    self.answers.add(page["answer"])
             self.pages[page["outcome"]] += 1
             if page["outcome"] == REJECTED:
                 self.page_reasons[page["reason"]] += 1

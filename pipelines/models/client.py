@@ -176,6 +176,7 @@ class Client:
             EndpointError: The endpoint cannot be used.
         """
         async with self._slots:
+            await self._server.address()  # its start is nobody's time
             standing, run = self._standing, _Run(number=call.first_number - 1)
             standing.num_under_way += 1
             entered = self._busy.enter()
@@ -254,7 +255,7 @@ class Client:
             return found
         if isinstance(found, Completion):
             standing.takes_structure = True
-        elif standing.takes_structure is None and found.status in STRUCTURE_REFUSED:
+        elif standing.takes_structure is not True and found.status in STRUCTURE_REFUSED:
             plain = await self._post(call, run, structured=False)
             if not isinstance(plain, Completion):
                 return found
@@ -265,12 +266,10 @@ class Client:
     async def _post(self, call: Call, run: _Run, *, structured: bool) -> Completion | _Failure:
         url, start = await self._server.address(), self._server.start
         run.number += 1
-        body = body_of(call, self._name, structured=structured)
         try:
             async with self._session.post(
                 f"{url}/chat/completions",
-                # aiohttp sends long bodies piece by piece from a file only.
-                data=body if len(body) <= _LARGEST_PLAIN_BODY else BytesIO(body),
+                data=_sent_once(body_of(call, self._name, structured=structured)),
                 headers={"X-Request-Id": f"{call.key}-{run.number}"} if call.key else None,
                 allow_redirects=False,  # it would be asked by GET, and elsewhere told the key
             ) as response:
@@ -335,10 +334,8 @@ class Client:
             if not standing.answered:
                 raise EndpointError(_advice(status, said, self._server.name, self.model))
             reason = "endpoint"
-        is_of_the_request = (
-            reason == "context_overflow"
-            or (reason == "image_refused" and standing.answered)
-            or (reason == "bad_request" and call.is_trial)
+        is_of_the_request = reason == "context_overflow" or (
+            reason == "image_refused" and standing.answered
         )
         if not is_of_the_request:
             await standing.note_failure(self._server.name, said)
@@ -351,14 +348,36 @@ class Client:
         return text.replace(self._key, "***") if self._key else text
 
 
+class _SentOnce(BytesIO):
+    """A body that is let go once it is sent.
+
+    aiohttp keeps a body until the reply begins, and a model replies when it is done: pictures of
+    256 requests would fill half a gigabyte meanwhile.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._num_bytes = len(body)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        if self.tell() == self._num_bytes:
+            self.seek(0)
+            self.truncate()
+        return piece
+
+
+def _sent_once(body: bytes) -> bytes | _SentOnce:
+    """What aiohttp sends; long bodies piece by piece, which it does with files only."""
+    return body if len(body) <= _LARGEST_PLAIN_BODY else _SentOnce(body)
+
+
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The body.
 
     Raises:
         ValueError: It is longer than any answer can be.
     """
-    if (response.content_length or _LARGEST_REPLY + 1) <= _LARGEST_REPLY:
-        return await response.read()
     data = bytearray()
     async for piece in response.content.iter_any():
         data += piece

@@ -10,13 +10,15 @@ llama.cpp and OpenAI.
 import base64
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from pipelines.models.chat import Image, Message, Sampling
+from pipelines.models.chat import Message, Sampling
 
 MESSAGE_CHARS: Final = 500
 """Of what a server said, as it is kept."""
@@ -52,9 +54,6 @@ class Call:
     """Of the request, for X-Request-Id."""
     first_number: int = 1
     """Of its first try, for X-Request-Id."""
-
-    is_trial: bool = False
-    """Whether a refusal says no more than that the endpoint does not take its form."""
 
     @property
     def has_images(self) -> bool:
@@ -92,10 +91,23 @@ def body_of(call: Call, model: str, *, structured: bool = True) -> bytes:
         model: Its name at the endpoint.
         structured: Whether the schema, where there is one, goes along as `response_format`.
     """
+    mark = uuid.uuid4().hex
+    body = json.dumps(_told(call, model, structured, mark), separators=(",", ":")).encode()
+    if not call.has_images:
+        return body
+    # The encoder would look at each character of a picture, which takes 5 ms for 1.5 MB.
+    images = [image.data for message in call.messages for image in message.images]
+    first, *rest = body.split(mark.encode())
+    pieces = zip(map(base64.b64encode, images), rest, strict=True)
+    return b"".join([first, *chain.from_iterable(pieces)])
+
+
+def _told(call: Call, model: str, structured: bool, mark: str) -> dict[str, Any]:
+    """The body, with a mark in the place of each picture."""
     sampling = call.sampling
     body: dict[str, Any] = {
         "model": model,
-        "messages": [_message(message) for message in call.messages],
+        "messages": [_message(message, mark) for message in call.messages],
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
@@ -112,19 +124,17 @@ def body_of(call: Call, model: str, *, structured: bool = True) -> bytes:
     if structured and call.schema is not None:
         told = {"name": "answer", "strict": True, "schema": dict(call.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": told}
-    return json.dumps({**body, **call.options}, separators=(",", ":")).encode()
+    return {**body, **call.options}
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: Message, mark: str) -> dict[str, Any]:
     if not message.images:
         return {"role": message.role, "content": message.text}
     parts: list[dict[str, Any]] = [{"type": "text", "text": message.text}] if message.text else []
-    parts += [{"type": "image_url", "image_url": {"url": _data_url(one)}} for one in message.images]
+    for image in message.images:
+        url = f"data:{image.media_type};base64,{mark}"
+        parts.append({"type": "image_url", "image_url": {"url": url}})
     return {"role": message.role, "content": parts}
-
-
-def _data_url(image: Image) -> str:
-    return f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"
 
 
 def read_completion(data: bytes, model: str) -> Completion:

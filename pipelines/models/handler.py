@@ -3,8 +3,10 @@
 A process has one handler a model: a thread of its own with an event loop, one client, and one bound
 of requests in flight, whatever the number of parts at work. A job gives its coroutines to the loop
 and takes their results in order. It runs ahead of the slowest by a window, which decides how full
-the model is kept: answers differ in length, and with a window of `in_flight` the one slow answer at
-its head soon has the rest of the window finished and the model idle.
+the model is kept: answers differ in length, and a slow one at the head of the window soon finds all
+behind it finished and the model idle. In a simulation of one part at 256 requests in flight, with
+lognormal lengths (sigma 1, at most 32 medians), windows of 1, 4, 8 and 16 times that kept 12, 33,
+57 and 93 % of the requests in flight; with four parts at work, 48, 99, 100 and 100 %.
 """
 
 import asyncio
@@ -29,7 +31,7 @@ from pipelines.models.upstream import Upstream
 T = TypeVar("T")
 R = TypeVar("R")
 
-WINDOW: Final = 4
+WINDOW: Final = 16
 """Default window of `map_ordered`, in requests in flight."""
 IN_FLIGHT_WITHOUT_MODEL: Final = 64
 
@@ -85,7 +87,7 @@ class Handler:
         Args:
             items: Taken one by one, as there is room in the window.
             make: What to do with one; runs in the handler's loop, so it may not block.
-            window: Most items that are at work or wait for an earlier one; default: four times
+            window: Most items that are at work or wait for an earlier one; default: 16 times
                 `in_flight`. Smaller where items are large.
 
         Yields:

@@ -66,9 +66,10 @@ class Sandbox:
 
     name: BackEnd
     """What makes the namespaces."""
+    landlock: int
+    """Version of Landlock's interface; 0: the kernel has none, and one layer is missing."""
     _program: str | None
     _privileged: bool
-    _landlock: int
 
     def run(self, code: CodeRun) -> CodeResult:
         """Runs one program to its end or to its limits; blocks.
@@ -96,7 +97,7 @@ class Sandbox:
             back_end=self.name,
             command=tuple(command),
             privileged=self._privileged,
-            landlock=self._landlock,
+            landlock=self.landlock,
             seccomp=seccomp_filter(machine),
             pivot_root=PIVOT_ROOT[machine],
         )
@@ -168,7 +169,7 @@ def open_sandbox(back_end: BackEnd | None = None) -> Sandbox:
                 " with lsm=landlock,... or install bubblewrap"
             )
             continue
-        sandbox = Sandbox(name, program, privileged, landlock)
+        sandbox = Sandbox(name, landlock, program, privileged)
         try:
             found = sandbox.run(CodeRun(files={"main.py": "print(6 * 7)"}))
         except SandboxError as error:

@@ -153,7 +153,7 @@ class SharedServer:
         self._connection.sendall(json.dumps(told).encode() + b"\n")
         assert self._reader is not None
         line = self._reader.readline()
-        if not line:
+        if not line.endswith("\n"):
             raise ConnectionResetError("it hung up")
         reply: dict[str, Any] = json.loads(line)
         return reply

@@ -179,7 +179,6 @@ def _continuation(call: Call, thought: Split, begun: str) -> Call:
         options={**call.options, **_GOES_ON},
         # A grammar would begin anew in the midst of the answer.
         schema=None if thought.text else call.schema,
-        is_trial=True,
     )
 
 

@@ -50,6 +50,8 @@ from pipelines.synthesize.stretches import Stretch, longest_unexplained, stretch
 GRAM_LETTERS: Final = 8
 """Letters of an n-gram in an alphabet: a word and a half of English."""
 
+_FEWEST: Final = 4
+"""Letters of a stretch, in any script, of which a ratio of likeness says nothing yet."""
 _LINE_IS_GONE: Final = 0.8
 """Share of a line's letters that the refined text lacks."""
 _SHOWN: Final = 60
@@ -105,14 +107,23 @@ def fidelity(
     size = max(2, round(GRAM_LETTERS / weight))
     kept = covered(old.points, new.points, size)
     grounded = covered(new.points, old.points, size)
-    lost, added = stretches_of(kept, size), stretches_of(grounded, size)
-    gone, apart = _lines_gone(before, old, kept, limits.max_dropped_line / weight, limits)
-    left = stretches_of(kept | apart, size)
+    bare = np.zeros(len(kept), np.bool_)
+    for first, behind in stretches_of(kept, size):
+        bare[first:behind] = True
+    gone, apart = _lines_gone(before, old, bare, limits.max_dropped_line / weight, limits)
     dropped = longest_unexplained(
-        old.points, left, new.points, added, int(limits.max_dropped / weight)
+        old.points,
+        stretches_of(kept | apart, size),
+        new.points,
+        size,
+        _letters(limits.max_dropped, weight),
     )
     invented = longest_unexplained(
-        new.points, added, old.points, lost, int(limits.max_invented / weight)
+        new.points,
+        stretches_of(grounded, size),
+        old.points,
+        size,
+        _letters(limits.max_invented, weight),
     )
     rest = _without(gone, raw)
     broken = [
@@ -127,6 +138,10 @@ def fidelity(
         changed = changed_language(raw, refined, language)
         broken.append(Reject(reason="language_changed", message=changed) if changed else None)
     return tuple(reject for reject in broken if reject is not None)
+
+
+def _letters(most: int, weight: float) -> int:
+    return max(_FEWEST, int(most / weight))
 
 
 def _nothing(old: Letters, new: Letters) -> tuple[Reject, ...]:
@@ -164,14 +179,14 @@ def _stretch(reason: str, text: str, letters: Letters, stretch: Stretch | None) 
 
 
 def _lines_gone(
-    text: str, letters: Letters, kept: NDArray[np.bool_], most: float, limits: Limits
+    text: str, letters: Letters, bare: NDArray[np.bool_], most: float, limits: Limits
 ) -> tuple[frozenset[int], NDArray[np.bool_]]:
     """Lines that may be left out and are: their numbers, and which letters are theirs."""
     lines = text.split("\n")
     ends = np.cumsum([len(line) + 1 for line in lines])
     bounds = np.searchsorted(letters.places, [0, *ends.tolist()]).tolist()
     is_gone = [
-        start < end <= start + most and bool(np.mean(~kept[start:end]) >= _LINE_IS_GONE)
+        start < end <= start + most and bool(np.mean(bare[start:end]) >= _LINE_IS_GONE)
         for start, end in pairwise(bounds)
     ]
     if limits.dropped_lines == "fragments":
@@ -179,12 +194,12 @@ def _lines_gone(
             gone and not ends_sentence(line) for gone, line in zip(is_gone, lines, strict=True)
         ]
     gone = _standing_apart(lines, is_gone)
-    apart = np.zeros(len(kept), np.bool_)
+    apart = np.zeros(len(bare), np.bool_)
     for number in gone:
         apart[bounds[number] : bounds[number + 1]] = True
     # A line without letters (a rule, stray marks) says nothing that could be lost.
-    bare = {number for number, (i, j) in enumerate(pairwise(bounds)) if i == j}
-    return frozenset(gone | bare), apart
+    silent = {number for number, (i, j) in enumerate(pairwise(bounds)) if i == j}
+    return frozenset(gone | silent), apart
 
 
 def _standing_apart(lines: list[str], is_gone: list[bool]) -> set[int]:

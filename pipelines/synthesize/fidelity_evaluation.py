@@ -172,7 +172,7 @@ def _mathematics(data: Path, most: int) -> Iterator[Text]:
                     found < most
                     and _fits(text)
                     and len(_FORMULA.findall(text)) > 3
-                    and "%" not in text
+                    and not re.search(r"%|[$]{2}", text)
                 ):
                     if before:
                         found += 1

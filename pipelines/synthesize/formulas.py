@@ -22,6 +22,7 @@ _SPACING: Final = re.compile(
 )
 _ENVIRONMENT: Final = re.compile(r"\\(?:begin|end)\{[^{}\n]{0,40}\}(?:\{[lcr|]{0,40}\})?")
 _COMMAND: Final = re.compile(r"\\([A-Za-z]+)")
+_TOKEN: Final = re.compile(r"\\[A-Za-z]+|\S")
 _BRACED: Final = re.compile(r"\{(\w|\\[A-Za-z]+)\}")
 _TAG: Final = re.compile(r"</?[A-Za-z][^<>\n]{0,200}>")
 
@@ -81,16 +82,16 @@ def signs_of(text: str) -> Counter[str]:
 
 
 def _common_form(formula: str) -> str:
-    formula = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", formula)
-    formula = _COMMAND.sub(_sign_or_itself, _SPACING.sub("", formula))
-    formula = unicodedata.normalize("NFKC", formula).translate(_SAME)
-    return _BRACED.sub(r"\1", formula).strip(".,;")
+    tokens = [_SIGNS.get(t[1:], t) for t in _TOKEN.findall(_SPACING.sub(" ", formula))]
+    spaced = (
+        f"{token} " if len(token) > 1 and after.isalpha() else token
+        for token, after in zip(tokens, [*tokens[1:], ""], strict=True)
+    )
+    form = unicodedata.normalize("NFKC", "".join(spaced)).translate(_SAME)
+    form = form.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+    return _BRACED.sub(r"\1", form).strip(".,;")
 
 
 def _sign(command: re.Match[str]) -> str:
     name = command[1]
     return _SIGNS.get(name) or (f" {name} " if name in _SPELLED else " ")
-
-
-def _sign_or_itself(command: re.Match[str]) -> str:
-    return _SIGNS.get(command[1], command[0])

@@ -4,7 +4,8 @@ A request is known by its system message, which is that of a shipped recipe; the
 answer needs (opening, pairs, list, heading) is read from the recipe. The text is made of the
 passage alone: its sentences with their parts in another order, so that it is new by n-grams, in the
 language of the passage, and invents nothing. A refinement joins the lines of paragraphs and the
-words that a hyphen parted, and leaves out lines that are a number alone.
+words that a hyphen parted, sets paragraphs of two sentences and leaves out lines that are a number
+alone.
 
 A few answers in a hundred, by draw, are bad in one way each, so that every kind of reject occurs
 in a rehearsal: for a rewrite a refusal, chat before the text, a copy, another language, a loop, a
@@ -30,11 +31,17 @@ ONE_IN: Final = 60
 
 _PASSAGE: Final = re.compile(r"<passage>\n(.*)\n</passage>", re.DOTALL)
 _BLOCK: Final = 4
-"""Words, or pieces of a text without spaces, that keep their order."""
+"""Words that keep their order."""
+_UNSPACED_BLOCK: Final = 2
+"""Pieces of a text without spaces that keep their order."""
 _PIECE: Final = 6
 """Letters of a piece of a text without spaces."""
-_KEPT_SHARE: Final = 0.6
-"""Of the passage: an answer that is as long as its passage may be cut at max_tokens."""
+_SENTENCES: Final = 2
+"""Of a paragraph of a refined text."""
+_TOKENS_OF_ECHO: Final = 1.7
+"""Tokens that the echo server counts for one that `num_tokens` estimates, at most; of English."""
+_GROWTH_OF_PAIRS: Final = 2.0
+"""Tokens of pairs for one of the sentences that they are made of."""
 
 _ELSEWHERE: Final = {
     "Latn": (
@@ -67,8 +74,8 @@ def answer(asked: EchoRequest) -> EchoAnswer | None:
 
 def rewritten(passage: str, recipe: Rewrite) -> str:
     """An answer that the recipe accepts."""
-    said = _reordered_sentences(passage)
     form = recipe.shape.form
+    said = _reordered_sentences(passage, recipe)
     if form == "qa":
         return _pairs(said, recipe)
     if form == "list":
@@ -80,9 +87,9 @@ def rewritten(passage: str, recipe: Rewrite) -> str:
 
 
 def refined(passage: str) -> str:
-    """The passage with joined lines, without lines that are a number."""
+    """The passage with joined lines, in short paragraphs, without lines that are a number."""
     paragraphs = re.split(r"\n[^\S\n]*\n\s*", passage)
-    joined = (_joined_lines(paragraph) for paragraph in paragraphs)
+    joined = (_in_paragraphs(_joined_lines(paragraph)) for paragraph in paragraphs)
     return "\n\n".join(paragraph for paragraph in joined if paragraph)
 
 
@@ -124,15 +131,17 @@ def _reordered(sentence: str) -> str:
     """A sentence whose blocks of words stand in reverse order."""
     tokens = _tokens(sentence.strip())
     spaced = not any(map(_is_unspaced, sentence))
-    blocks = [tokens[i : i + _BLOCK] for i in range(0, len(tokens), _BLOCK)]
+    size = _BLOCK if spaced else _UNSPACED_BLOCK
+    blocks = [tokens[i : i + size] for i in range(0, len(tokens), size)]
     parts = [token for block in reversed(blocks) for token in block]
     return " ".join(part.strip() for part in parts) if spaced else "".join(parts).strip()
 
 
-def _reordered_sentences(passage: str) -> list[str]:
-    """The first sentences, up to a share of the passage; one and a half of a single one."""
+def _reordered_sentences(passage: str, recipe: Rewrite) -> list[str]:
+    """The first sentences, as many as fit into an answer, and at least one."""
     pieces = [piece for line in passage.splitlines() for piece in sentences(line) if piece.strip()]
-    wanted = _KEPT_SHARE * num_tokens(passage)
+    growth = _GROWTH_OF_PAIRS if recipe.shape.form == "qa" else 1.0
+    wanted = recipe.sampling.max_tokens / (_TOKENS_OF_ECHO * growth)
     kept: list[str] = []
     size = 0
     for piece in dict.fromkeys(pieces):
@@ -161,11 +170,12 @@ def _pairs(said: list[str], recipe: Rewrite) -> str:
     lines: list[str] = []
     for sentence in said[: marks.most]:
         tokens = _tokens(sentence)
-        asked = "".join(tokens[: max(1, len(tokens) // 2)]).strip()
+        half = max(1, len(tokens) // 2)
+        asked, rest = "".join(tokens[:half]).strip(), "".join(tokens[half:]).strip()
         lines.append(f"{marks.question} {asked}{_question_mark(sentence)}")
         if marks.steps:
             lines.append(f"{marks.steps} {sentence}")
-        lines.append(f"{marks.answer} {sentence}")
+        lines.append(f"{marks.answer} {(rest or sentence) if marks.steps else sentence}")
     return "\n".join(lines)
 
 
@@ -173,6 +183,13 @@ def _question_mark(text: str) -> str:
     if re.search(r"[\u0600-\u06ff]", text):
         return "\u061f"
     return "\uff1f" if re.search(r"[\u3040-\u30ff\u4e00-\u9fff]", text) else "?"
+
+
+def _in_paragraphs(text: str) -> str:
+    """Paragraphs of a few sentences each: so that also clean text comes back changed."""
+    said = sentences(text)
+    groups = (said[i : i + _SENTENCES] for i in range(0, len(said), _SENTENCES))
+    return "\n\n".join("".join(group).strip() for group in groups)
 
 
 def _joined_lines(paragraph: str) -> str:
@@ -214,7 +231,7 @@ def _with_numbers(passage: str, recipe: Rewrite) -> str:
 
 
 def _chatty(passage: str, recipe: Rewrite) -> str:
-    said = _joined(_reordered_sentences(passage))
+    said = _joined(_reordered_sentences(passage, recipe))
     return f"Of course! Here is what you asked for.\n\n{said}"
 
 

@@ -14,8 +14,9 @@ import resource
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.util import Finalize
@@ -36,6 +37,8 @@ OUT_OF_MEMORY: Final = "out_of_memory"
 
 _TRIES: Final = 3
 """Children that a record must kill before it is given up."""
+
+_CLOSED: Final = "the child processes were closed before the call had ended"
 
 T = TypeVar("T")
 
@@ -82,6 +85,7 @@ class Children:
         self.limits = limits
         self._pool: ProcessPool | None = None
         self._opening = threading.Lock()
+        self._waiting: set[Future[Any]] = set()
 
     def map(
         self,
@@ -135,35 +139,40 @@ class Children:
 
         Returns:
             A future of the result. It raises ChildFailed where the children died, hung or ran out
-            of memory, and whatever `function` raises.
+            of memory, and whatever `function` raises. Cancelling it ends the call.
         """
         result: Future[T] = Future()
-        result.set_running_or_notify_cancel()
-        self._try_call(_SingleCall(function, args, timeout_s, result), 1)
+        self._waiting.add(result)
+        result.add_done_callback(self._waiting.discard)
+        self._try_call(self._opened(), _SingleCall(function, args, timeout_s, result), 1)
         return result
 
-    def _try_call(self, call: "_SingleCall", number: int) -> None:
+    def _try_call(self, pool: ProcessPool, call: "_SingleCall", number: int) -> None:
         def settle(done: Future[Any]) -> None:
+            result: Any = None
+            failed: Exception | None = None
             try:
-                call.result.set_result(done.result())
+                result = done.result()
             except (ProcessExpired, MemoryError) as error:
                 if number < _TRIES:
-                    self._try_call(call, number + 1)
-                else:
-                    call.result.set_exception(ChildFailed(*self._explain(error, call.timeout_s)))
+                    return self._try_call(pool, call, number + 1)
+                failed = ChildFailed(*self._explain(error, call.timeout_s))
             except FutureTimeout as error:
-                call.result.set_exception(ChildFailed(*self._explain(error, call.timeout_s)))
-            except BaseException as error:  # its own, or the children were closed
-                call.result.set_exception(error)
+                failed = ChildFailed(*self._explain(error, call.timeout_s))
+            except (CancelledError, BrokenProcessPool) as error:
+                failed = RuntimeError(_CLOSED)
+                failed.__cause__ = error
+            except Exception as error:  # of the function
+                failed = error
+            return call.settle(result, failed)
 
         try:
-            future = self._opened().schedule(
-                call.function, args=list(call.args), timeout=call.timeout_s
-            )
-        except RuntimeError as error:  # closed between two tries
-            call.result.set_exception(error)
+            future = pool.schedule(call.function, args=call.args, timeout=call.timeout_s)
+        except RuntimeError:  # closed between two tries
+            call.settle(None, RuntimeError(_CLOSED))
             return
         future.add_done_callback(settle)
+        call.result.add_done_callback(lambda ended: future.cancel() if ended.cancelled() else None)
 
     def close(self) -> None:
         """Ends the children."""
@@ -172,6 +181,10 @@ class Children:
         if pool is not None:
             pool.stop()
             pool.join()
+        for result in tuple(self._waiting):
+            # Pebble leaves what waits in a stopped pool waiting.
+            if result.set_running_or_notify_cancel():
+                result.set_exception(RuntimeError(_CLOSED))
 
     def _opened(self) -> ProcessPool:
         with self._opening:
@@ -261,6 +274,15 @@ class _SingleCall:
     args: tuple[Any, ...]
     timeout_s: float
     result: "Future[Any]"
+
+    def settle(self, result: object, failed: Exception | None) -> None:
+        """Gives the result, or what was raised, to whoever still waits for it."""
+        if not self.result.set_running_or_notify_cancel():
+            return
+        if failed is not None:
+            self.result.set_exception(failed)
+        else:
+            self.result.set_result(result)
 
 
 def _call(function: BatchFunction, data: bytes) -> bytes:

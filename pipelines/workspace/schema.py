@@ -97,6 +97,7 @@ EXTRACTED: Final = pa.schema(
                         pa.field("signs", PAGE_SIGNS),  # null where nothing was measured
                         pa.field("vl", VL_PAGE),  # null where no model was asked
                         pa.field("tokens", pa.int64()),  # that the model wrote for its text
+                        pa.field("answer", ID),  # names that text: equal pages are paid for once
                     ]
                 )
             ),

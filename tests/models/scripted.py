@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from pipelines.models.chat import Message, Request
-from pipelines.models.client import Client
+from pipelines.models.client import Client, Reply
 from pipelines.models.completions import Call
 from pipelines.models.settings import ModelConfig
 
@@ -163,3 +163,26 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+def ask(
+    script: Script,
+    *calls: Call,
+    pauses: Pauses | None = None,
+    **settings: Any,  # noqa: ANN401 - of the model
+) -> tuple[list[Reply], Server]:
+    """Replies to calls, one after the other."""
+
+    async def run() -> tuple[list[Reply], Server]:
+        async with (
+            serving(script) as server,
+            client_of(Place(server.url), pauses, **settings) as one,
+        ):
+            return [await one.complete(each) for each in calls or (call(),)], server
+
+    return asyncio.run(run())
+
+
+def told(reply: Reply) -> tuple[str | None, str | None]:
+    found = reply.completion
+    return (None if found is None else found.content), reply.reason

@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -258,3 +261,43 @@ def test_run_code_runs_in_the_sandbox(setting: Setting) -> None:
 
     found, _ = setting.cook(run, ["print(6 * 7)", "raise SystemExit(3)"])
     assert found == [("ok", "42\n"), ("failed", "")]
+
+
+WORKER = """
+import sys
+from pipelines.models.chat import Message, Request
+from pipelines.models.desk import open_desk
+from pipelines.models.handler import open_handler
+from pipelines.models.settings import ModelConfig
+from pipelines.workspace.children import Children, Limits
+from pipelines.workspace.jobs import PartKey
+from pipelines.workspace.workspace import Workspace
+model = ModelConfig.model_validate_json(sys.argv[1])
+requests = [Request(messages=(Message("user", f"f{n}"),)) for n in range(300)]
+workspace, part = Workspace.create(sys.argv[2]), PartKey("web.rewritten", 2)
+with open_desk(model, workspace, part, Children(Limits(processes=1))) as desk:
+    list(desk.map_ordered(requests, desk.ask))
+"""
+
+
+def test_ask_worker_killed_in_mid_part_has_its_answers_used_by_the_next(setting: Setting) -> None:
+    """Paid for twice is at most what was in flight when it died."""
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def script(one: Asked) -> Said:
+        if one.number == 150:
+            workers[0].kill()
+        return completion(one.user.upper())
+
+    setting.says = script
+    told = [setting.model.model_dump_json(), setting.workspace.url]
+    with subprocess.Popen([sys.executable, "-c", WORKER, *told]) as worker:
+        workers.append(worker)
+    assert worker.returncode == -signal.SIGKILL
+    texts = [f"f{n}" for n in range(300)]
+    answers, desk = setting.cook(ask, texts)
+    assert [one.text for one in answers] == [text.upper() for text in texts]
+    assert set(setting.asked) == set(texts)
+    assert len(setting.asked) - 300 <= setting.model.in_flight
+    assert desk.usage.from_journal >= 150 - setting.model.in_flight
+    assert desk.usage.completion_tokens == 3 * 300

@@ -78,6 +78,21 @@ def test_map_ordered_first_exception_is_raised_and_the_rest_has_ended(handler: H
     assert ended == ["cancelled"] * 9
 
 
+def test_map_ordered_exception_of_a_later_item_does_not_wait_for_its_turn(handler: Handler) -> None:
+    def items() -> Iterator[int]:
+        yield from (0, 1)
+        handler.run(asyncio.sleep(0))  # both have ended by now
+        yield 2
+
+    async def make(number: int) -> int:
+        if number == 1:
+            raise KeyError("a bug of ours")
+        return number
+
+    with pytest.raises(KeyError, match="a bug of ours"):
+        next(handler.map_ordered(items(), make, 3))
+
+
 def test_map_ordered_left_early_ends_what_is_under_way(handler: Handler) -> None:
     ended: list[int] = []
 

@@ -74,6 +74,29 @@ def processes_named(mark: str) -> list[str]:
     return found
 
 
+def install_bait(
+    sandbox: Sandbox,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, bytes],
+    mode: int,
+) -> str:
+    """Makes a package of files of that mode, in a folder open to all; gives its name."""
+    (folder / "bait").mkdir()
+    for file, content in files.items():
+        (folder / "bait" / file).write_bytes(content)
+        (folder / "bait" / file).chmod(mode)
+    (folder / "bait").chmod(0o777)
+    name = f"bait-{sandbox.name}-{mode:o}"  # a new one each time: what is shown is remembered
+    about = folder / f"bait_{sandbox.name}_{mode:o}-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    record = "".join(f"bait/{file},,\n" for file in files)
+    (about / "RECORD").write_text(f"{record}{about.name}/METADATA,,\n")
+    monkeypatch.syspath_prepend(folder)
+    return name
+
+
 class Counting:
     """TCP and UDP servers on all addresses that count who comes."""
 
@@ -235,10 +258,15 @@ def test_other_processes_are_out_of_sight(sandbox: Sandbox) -> None:
     assert "seen []" in result.stdout
 
 
-def test_nothing_outside_the_work_folder_can_be_changed(sandbox: Sandbox) -> None:
+def test_nothing_outside_the_work_folder_can_be_changed(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = install_bait(sandbox, tmp_path, monkeypatch, {"open.py": b"1"}, 0o666)
     module = Path(os.__file__)
     before = module.stat()
-    assert_done(attack(sandbox, "writing"))
+    assert_done(attack(sandbox, "writing", packages=(name,)))
+    assert [path.name for path in (tmp_path / "bait").iterdir()] == ["open.py"]
+    assert (tmp_path / "bait" / "open.py").read_bytes() == b"1"
     after = module.stat()
     assert (before.st_mtime, before.st_mode, before.st_size) == (
         after.st_mtime,
@@ -330,16 +358,8 @@ def test_another_program_is_as_confined(sandbox: Sandbox) -> None:
 def test_programs_of_root_give_no_rights(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "bait" / "id"
-    program.parent.mkdir()
-    program.write_bytes(Path("/usr/bin/id").read_bytes())
-    program.chmod(0o6755)
-    name = f"bait-{sandbox.name}"
-    about = tmp_path / f"bait_{sandbox.name}-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (about / "RECORD").write_text(f"bait/id,,\n{about.name}/METADATA,,\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    program = Path(shutil.which("id") or "/usr/bin/id").read_bytes()
+    name = install_bait(sandbox, tmp_path, monkeypatch, {"id": program}, 0o6755)
     result = attack(sandbox, "setuid", packages=(name,))
     assert result.stdout == "mode 0o6755\neffective 65534\neffective 65534\n", result
 

@@ -9,7 +9,8 @@ from scripted import Asked, Place, Said, Server, client_of, completion, question
 
 from pipelines.models.chat import Answer, Budget, Message, Request, Sampling, Thinking
 from pipelines.models.completions import Completion
-from pipelines.models.echo import EchoServer, tokens
+from pipelines.models.echo import EchoServer
+from pipelines.models.echo_requests import tokens
 from pipelines.models.echo_rules import EchoAnswer, EchoRequest
 from pipelines.models.settings import ModelConfig
 from pipelines.models.thinking import CLOSING, Split, answer_of, check_thinking, split

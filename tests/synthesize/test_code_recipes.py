@@ -54,7 +54,7 @@ def test_nothing():
 
 
 def python(source: str) -> str:
-    return f"```python\n{source}```"
+    return f"```python\n{source.rstrip()}\n```"
 
 
 def solved(solution: str, tests: str = TESTS) -> str:
@@ -128,7 +128,7 @@ def test_a_problem_is_attempted_until_its_tests_hold(tmp_path: Path) -> None:
     (draft,) = made.drafts
     assert draft.text == (
         "Write `over(values, least)`: how many values exceed least.\n\n"
-        f"```python\n{SOLUTION}```\n\n```python\n{TESTS}```\n"
+        f"{python(SOLUTION)}\n\n{python(TESTS)}\n"
     )
     assert (draft.attempt, draft.language, draft.parents) == (1, "deu_Latn", (SEED.id,))
     assert dict(draft.meta) | {"problem": "", "novelty": ""} == {
@@ -186,7 +186,7 @@ def test_coverage_may_not_fall_between_attempts(tmp_path: Path) -> None:
 def test_every_bad_answer_has_a_reason(
     tmp_path: Path, reason: str, problem: str, solution: str
 ) -> None:
-    recipe = code_tests(attempts=1, min_novelty=0.6)
+    recipe = code_tests(attempts=1)
     with desk_of(tmp_path, told({POSES: [problem], SOLVES: [solution]})) as desk:
         (made,) = cook(desk, recipe, SEED)
     assert [one.reason for one in made.rejects] == [reason]
@@ -248,7 +248,7 @@ def test_most_programs_decide(tmp_path: Path) -> None:
     assert (made.units, made.accepted, made.rejects) == (1, 1, ())
     (draft,) = made.drafts
     shortest = min(RIGHT, key=len)
-    assert f"```python\n{shortest}```" in draft.text
+    assert python(shortest) in draft.text
     assert (draft.meta["pass_rate"], draft.meta["attempts"]) == ("0.600", "5")
     assert int(draft.meta["inputs"]) >= 8
     rows = samples_batch(made.samples).to_pylist()
@@ -298,22 +298,37 @@ def test_generators_that_fail_are_asked_for_again_and_then_refused(tmp_path: Pat
     assert made.rejects[0].message.startswith("0 valid inputs")
 
 
-def test_the_echo_rehearses_all_recipes(tmp_path: Path) -> None:
-    seeds = [
-        Seed(id=bytes([n]) * 16, text=f"{PASSAGE} {n} {'x' * n}", language="deu_Latn")
-        for n in range(3)
-    ]
-    quick = {"limits": {"seconds": 5}, "attempts": 3}
-    small = {"scales": [1, 5, 50], "per_scale": 3, "least": 5}
-    made: list[Made] = []
+@pytest.mark.parametrize("name", ["code_problems", "code_tests", "code_agreement"])
+def test_the_echo_rehearses_all_recipes(tmp_path: Path, name: str) -> None:
+    quick: dict[str, Any] = {"limits": {"seconds": 20, "input_seconds": 3}, "attempts": 5}
+    if name == "code_agreement":
+        quick["generated"] = {"scales": [1, 5, 50], "per_scale": 3, "least": 5}
+        quick["agreement"] = 0.4
     with desk_of(tmp_path, echo.answer) as desk:
-        for name in ("code_problems", "code_tests"):
-            made += cook(desk, load_recipe(name, quick), *seeds[:2])
-        agreement = load_recipe("code_agreement", {**quick, "attempts": 6, "generated": small})
-        made += cook(desk, agreement, *seeds)
-    assert all(one.units == one.accepted + len(one.rejects) == 1 for one in made)
-    assert sum(one.accepted for one in made) >= 3
-    assert all(one.accepted == len(one.drafts) for one in made)
+        (made,) = cook(desk, load_recipe(name, quick), SEED)
+    assert (made.units, made.accepted, made.rejects) == (1, 1, ())
+    assert made.drafts[0].text.count("```") >= 4
+
+
+def test_the_echo_answers_well_and_badly() -> None:
+    solving = load_recipe("code_tests")
+    assert isinstance(solving, ProgramMaker)
+    answers = [
+        echo.answer(
+            EchoRequest(
+                system=solving.solution.system_message,
+                user="Write a function `every_nth_3` that ...",
+                turns=(),
+                key=f"{n:032x}",
+            )
+        )
+        for n in range(200)
+    ]
+    texts = Counter(answer.text for answer in answers if answer is not None)
+    assert texts.total() == 200
+    assert len(texts) == 6  # right, wrong, trivial tests, endless, network, no code
+    assert texts.most_common(1)[0][1] > 100
+    assert echo.answer(EchoRequest(system="", user=PASSAGE, turns=(), key="00")) is None
 
 
 def test_recipes_say_what_is_wrong_with_them() -> None:

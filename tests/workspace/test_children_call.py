@@ -35,7 +35,7 @@ def test_call_gives_the_result_of_each(children: Children) -> None:
 
 
 def test_call_exception_of_the_function_goes_through(children: Children) -> None:
-    with pytest.raises(ValueError, match="invalid literal for int.. with base 10: 'acht'"):
+    with pytest.raises(ValueError, match=r"invalid literal for int.. with base 10: 'acht'"):
         children.call(int, "acht").result()
 
 
@@ -89,8 +89,17 @@ def test_call_closed_children_end_what_waits() -> None:
     calls = [children.call(time.sleep, 600) for _ in range(3)]
     children.close()
     for call in calls:
-        with pytest.raises(BaseException):  # noqa: B017, PT011 - cancelled, expired or refused
+        with pytest.raises(RuntimeError, match="the child processes were closed"):
             call.result(timeout=30)
+
+
+def test_call_cancelled_call_gives_its_child_free() -> None:
+    children = Children(Limits(processes=1))
+    running, waiting = (children.call(time.sleep, 600, timeout_s=900) for _ in range(2))
+    assert waiting.cancel()
+    assert running.cancel()
+    assert children.call(pow, 2, 5).result(timeout=60) == 32
+    children.close()
 
 
 def test_shared_children_are_one_for_equal_limits() -> None:

@@ -9,12 +9,13 @@ Why a page is rejected: `page_limit` beyond `max_pages`; `ocr_page_limit` beyond
 pictures; `ocr_disabled`; `ocr_budget` other pages of its part needed OCR more; `broken_page` or
 `broken_image` cannot be drawn; `page_too_large`, `image_too_large` for OCR or for memory;
 `ocr_failed` the engine raised; what the engine says, of RapidOCR `ocr_no_text`, `ocr_unread_ink`,
-`ocr_low_confidence` (see `ocr_rapidocr`); and what can end a child process (`crashed`, `timed_out`,
-`out_of_memory`).
+`ocr_low_confidence` (see `ocr_rapidocr`), of a vision-language model `vl_truncated`,
+`vl_repeating`, `vl_refused`, `vl_failed` (see `vl_ladder`); and what can end a child process
+(`crashed`, `timed_out`, `out_of_memory`).
 
 Why a file is: `encrypted`, `broken_pdf`, `broken_image`, `too_many_pages`; `no_text` where all its
-pages are blank; `ocr_disabled` or `ocr_budget` where that is the one reason of its rejected pages,
-and `no_good_page` where there are several.
+pages are blank; `too_many_failed_pages` that a model could not read; `ocr_disabled` or `ocr_budget`
+where that is the one reason of its rejected pages, and `no_good_page` where there are several.
 """
 
 import math

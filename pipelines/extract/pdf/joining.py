@@ -125,6 +125,7 @@ def joined(found: PdfPages, seen: Sequence[Page], settings: PdfConfig) -> Extrac
                 signs=asdict(page.signs) if page.signs is not None else None,
                 vl=asdict(page.vl) if page.vl is not None else None,
                 tokens=page.tokens,
+                answer=page.answer,
             )
             for page in pages
         ],
@@ -136,7 +137,13 @@ def _settled(layered: Page, seen: Page, settings: PdfConfig) -> Page:
     if _is_failed(seen) and settings.vl.fallback == "none":
         return replace(seen, score=layered.score, signs=layered.signs)
     page = settle(layered, seen)
-    return replace(page, vl=seen.vl, tokens=seen.tokens if page.outcome == OCR else None)
+    is_used = page.outcome == OCR
+    return replace(
+        page,
+        vl=seen.vl,
+        tokens=seen.tokens if is_used else None,
+        answer=seen.answer if is_used else None,
+    )
 
 
 def _is_failed(page: Page) -> bool:

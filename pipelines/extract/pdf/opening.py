@@ -184,7 +184,8 @@ def render_to(page: pdfium.PdfPage, longest_side: int, max_dpi: float) -> Image:
         ValueError: The page has no size, or is too thin a strip for a picture.
     """
     width, height = _size(page)
-    scale = min(longest_side / max(width, height), max_dpi / _POINTS_PER_INCH)
+    # PDFium's sides are rounded up: a hair less, or the last digit makes a pixel more.
+    scale = min((longest_side - 1e-3) / max(width, height), max_dpi / _POINTS_PER_INCH)
     if scale * min(width, height) < 1:
         raise ValueError(
             f"the page measures {width:g} x {height:g} points; its short side would be thinner "

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 
 from pipelines.extract.media import PDF_TYPE
-from pipelines.workspace.schema import PAGE_SIGNS, VL_PAGE
+from pipelines.workspace.schema import ID, PAGE_SIGNS, VL_PAGE
 
 Outcome = Literal["text", "ocr", "blank", "rejected", "scan"]
 
@@ -42,6 +42,7 @@ PAGE: Final = pa.schema(
         pa.field("signs", PAGE_SIGNS),  # null where there is nothing to measure: pictures
         pa.field("vl", VL_PAGE),  # null where no model was asked
         pa.field("tokens", pa.int64()),  # that the model wrote for the text
+        pa.field("answer", ID),  # names that text
     ]
 )
 
@@ -138,6 +139,8 @@ class Page:
     signs: PageSigns | None = None
     vl: VlPage | None = None
     tokens: int | None = None
+    answer: bytes | None = None
+    """16 bytes that name what the model wrote: pages that look the same are paid for once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

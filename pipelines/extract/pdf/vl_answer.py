@@ -65,7 +65,10 @@ _KEYS: Final = (
     "is_table",
     "is_diagram",
 )
-_FIELD: Final = re.compile(rf"""[\s>*-]*["'`*]*({"|".join(_KEYS)})["'`*]*\s*[:=]\s*(.*)""")
+# What lies between two marks is bounded, so that no answer takes more than linear time.
+_FIELD: Final = re.compile(
+    rf"""[\s>-]{{0,8}}["'`*]{{0,4}}\s?({"|".join(_KEYS)})["'`*]*\s*[:=]\s*(.*)"""
+)
 _OPENING: Final = re.compile(r"-{3,}|```\s*(?:yaml|yml)?", re.IGNORECASE)
 _CLOSING: Final = re.compile(r"-{3,}|\.{3}|```")
 _WRAPPED: Final = re.compile(
@@ -82,9 +85,9 @@ _NO_CHARACTERS: Final = re.compile(
 )
 _MAX_GARBAGE: Final = 0.05
 
-_IMAGE_LINK: Final = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
-_INLINE: Final = re.compile(r"\\\(\s*([^\n]+?)\s*\\\)")
-_DISPLAY: Final = re.compile(r"\\\[\s*(.+?)\s*\\\]", re.S)
+_IMAGE_LINK: Final = re.compile(r"!\[[^\]\n]{0,500}\]\([^)\n]{0,500}\)")
+_INLINE: Final = re.compile(r"\\\(([^\n]{1,500}?)\\\)")
+_DISPLAY: Final = re.compile(r"\\\[(.{1,2000}?)\\\]", re.S)
 _HTML_TABLE: Final = re.compile(r"<table\b.*?(?:</table\s*>|\Z)", re.I | re.S)
 # Any other `<` in a table is a sign that the model did not escape: "p < 0.05", "$a<b$".
 _STRAY_SIGN: Final = re.compile(
@@ -93,6 +96,7 @@ _STRAY_SIGN: Final = re.compile(
     re.IGNORECASE,
 )
 
+_LONGEST_NOTHING: Final = 100  # characters
 _NOTHING: Final = re.compile(
     r"\W*(?:(?:this|the) (?:page|image|picture) (?:is|appears(?: to be)?|seems(?: to be)?) "
     r"(?:completely |entirely )?(?:blank|empty)"
@@ -143,7 +147,8 @@ def read_answer(answer: str) -> PageAnswer:
         return PageAnswer(flaw="failed", message=message)
     if header is None and refuses(text):
         return PageAnswer(flaw="refused", message=f"it refuses: {text[:80]!r}")
-    text = "" if _NOTHING.fullmatch(text) else _plain(text)
+    is_nothing = len(text) <= _LONGEST_NOTHING and _NOTHING.fullmatch(text)
+    text = "" if is_nothing else _plain(text)
     loop = repetition(text)
     if loop is not None:
         return PageAnswer(flaw="repeating", message=loop, header=header or Header())
@@ -192,8 +197,8 @@ def _plain(text: str) -> str:
     """A text in the Markdown of tokenmill."""
     text = _IMAGE_LINK.sub("", text)
     text = _HTML_TABLE.sub(_markdown_table, text)
-    text = _DISPLAY.sub(lambda found: f"$${found[1]}$$", text)
-    text = _INLINE.sub(lambda found: f"${found[1]}$", text)
+    text = _DISPLAY.sub(lambda found: f"$${found[1].strip()}$$", text)
+    text = _INLINE.sub(lambda found: f"${found[1].strip()}$", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 

@@ -45,6 +45,7 @@ from pipelines.models.chat import Answer, Image, Message, Request, Sampling
 from pipelines.models.desk import Desk
 from pipelines.models.settings import ModelConfig
 from pipelines.workspace.fingerprints import canonical_json
+from pipelines.workspace.schema import payload_digest
 
 FLAW: Final = "vl_"
 """Begins the reason of a page that the model could not read."""
@@ -85,6 +86,7 @@ def request_of(
             top_p=settings.top_p,
             max_tokens=settings.max_tokens,
             repetition_penalty=settings.repetition_penalty,
+            ignore_eos=settings.ignore_eos,
         ),
         thinking=None if model.thinking == "none" else "off",
         attempt=attempt,
@@ -188,6 +190,7 @@ def _read(
         reader=model.identity,
         vl=told,
         tokens=answer.completion_tokens,
+        answer=payload_digest(found.text.encode("utf-8", "replace")),
     )
 
 

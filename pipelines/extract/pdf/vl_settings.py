@@ -31,6 +31,9 @@ class VlConfig(BaseModel):
     top_p: float = Field(default=1.0, gt=0, le=1)
     repetition_penalty: float | None = Field(default=None, gt=0)
     """Against loops, such as 1.05; None leaves it to the ladder of temperatures."""
+    ignore_eos: bool = False
+    """Measurements only: every answer goes on to `max_tokens`, so every page counts as truncated;
+    name one temperature and no fallback with it."""
     fallback: Literal["rapidocr", "text_layer", "none"] = "rapidocr"
     """What reads a page that no try could: RapidOCR, or its own doubted text layer where that is
     the better one; text_layer: the layer alone, where it is rather good; none: nothing does."""

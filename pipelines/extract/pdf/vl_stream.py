@@ -4,11 +4,16 @@ Three stages behind each other, all in the order of the pages: children draw the
 them side by side, and children read with RapidOCR what it could not. The stages overlap, since each
 takes pages from the one before only as it has room: while the model is busy with some, the next are
 drawn. Between the stages a page is its task, which shares the bytes of its file with all other
-tasks of it, and its picture, which goes when it was read; so a window of pages costs the memory of
-their pictures.
+tasks of it, and its picture, which goes when it was read. So a window of pages costs the memory of
+their pictures and of their files; where files are so large that this is much, the window is emptied
+before it goes on.
+
+A child draws a few pages of a file in one call, because to send a large file takes longer than to
+draw one of its pages; when it dies, `Children` goes on page by page.
 """
 
 import functools
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -33,9 +38,15 @@ from pipelines.workspace.children import Children
 
 # A page of a PDF takes 20-400 ms to draw and to pack, one of a huge picture file some seconds.
 _DRAW_S: Final = 60.0
+_PAGES_A_CALL: Final = 4
+# Of files whose pages are at work or wait for an earlier one.
+_MAX_FILE_BYTES: Final = 1 << 30
 # Pages at work, in requests in flight: one that climbs the ladder holds up the order, not the
 # model. A picture takes 0.1-2 MB.
 _WINDOW: Final = 2
+
+_Drawn = tuple[pa.RecordBatch, Drawing | None]
+"""A task and its picture; None for a task that only keeps a place."""
 
 
 def look_with_model(
@@ -59,10 +70,7 @@ def look_with_model(
     Raises:
         EndpointError: The model cannot be asked.
     """
-    read = functools.partial(_read, desk=desk, settings=settings)
-    assert desk.model is not None
-    window = _WINDOW * desk.model.in_flight
-    seen = desk.map_ordered(_drawn(tasks, children, settings), read, window)
+    seen = _asked(_drawn(tasks, children, settings), desk, settings)
     if settings.pdf.vl.fallback != "rapidocr":
         for _, page in seen:
             yield pages_batch([page] if page is not None else [])
@@ -80,50 +88,113 @@ def look_with_model(
         yield pages_batch([page] if page is not None else [])
 
 
+def _asked(
+    drawn: Iterable[_Drawn], desk: Desk, settings: ExtractConfig
+) -> Iterator[tuple[pa.RecordBatch, Page | None]]:
+    """Pages as the model read them, in order."""
+    assert desk.model is not None
+    window = _WINDOW * desk.model.in_flight
+    read = functools.partial(_read, desk=desk, settings=settings)
+    for _, group in itertools.groupby(drawn, _group_number()):
+        yield from desk.map_ordered(group, read, window)
+
+
+def _group_number() -> Callable[[_Drawn], int]:
+    """Numbers runs of pages whose files have at most so many bytes together, each file once."""
+    number, held, last = 0, 0, None
+
+    def number_of(drawn: _Drawn) -> int:
+        nonlocal number, held, last
+        task, _ = drawn
+        if task.num_rows and _file(task) != last:
+            last, size = _file(task), task.column("payload").nbytes
+            held += size
+            if held > _MAX_FILE_BYTES:
+                number, held = number + 1, size
+        return number
+
+    return number_of
+
+
+def _file(task: pa.RecordBatch) -> tuple[int, int]:
+    """Tells apart the files of tasks that follow each other, which share their bytes."""
+    payload = task.column("payload")
+    return payload.buffers()[-1].address, payload.offset
+
+
 def _drawn(
     tasks: Iterable[pa.RecordBatch], children: Children, settings: ExtractConfig
-) -> Iterator[tuple[pa.RecordBatch, Drawing | None]]:
+) -> Iterator[_Drawn]:
     """Tasks with their pictures; None for a task that only keeps a place."""
-    waiting: deque[pa.RecordBatch] = deque()
+    waiting: deque[list[pa.RecordBatch]] = deque()
 
-    def remembered() -> Iterator[pa.RecordBatch]:
-        for task in tasks:
-            waiting.append(task)
-            yield task
+    def calls() -> Iterator[pa.RecordBatch]:
+        for group in _few_of_a_file(tasks):
+            waiting.append(group)
+            yield _call_of(group)
 
     drawn = children.map(
         functools.partial(draw_scans, settings=settings),
-        remembered(),
+        calls(),
         _failed_drawing,
-        extra_s=lambda _: _DRAW_S,
+        extra_s=lambda call: _DRAW_S * call.num_rows,
     )
     for result in drawn:
-        found = read_drawings(result)
-        yield waiting.popleft(), found[0] if found else None
+        found: list[Drawing | None] = [*read_drawings(result)]
+        yield from zip(waiting.popleft(), found or [None], strict=True)
+
+
+def _few_of_a_file(tasks: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Tasks that follow each other and are of one file, a few at a time."""
+    few: list[pa.RecordBatch] = []
+    for task in tasks:
+        is_more = few and task.num_rows and few[0].num_rows and _file(task) == _file(few[0])
+        if few and not (is_more and len(few) < _PAGES_A_CALL):
+            yield few
+            few = []
+        few.append(task)
+    if few:
+        yield few
+
+
+def _call_of(tasks: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Tasks of one file in one batch, which holds the bytes of the file once."""
+    rows = pa.Table.from_batches(tasks).select(["page", "media_type", "may_ocr"])
+    if not rows.num_rows:
+        return tasks[0]
+    file = pa.DictionaryArray.from_arrays(
+        pa.array([0] * rows.num_rows, pa.int32()), tasks[0].column("payload")
+    )
+    return rows.combine_chunks().to_batches()[0].append_column("payload", file)
 
 
 def draw_scans(tasks: pa.RecordBatch, *, settings: ExtractConfig) -> pa.RecordBatch:
-    """In a child: DRAWING rows of SCAN_TASK rows."""
+    """In a child: DRAWING rows of the tasks of one file.
+
+    Args:
+        tasks: Columns of SCAN_TASK; `payload` is a dictionary of one value.
+        settings: How pages are drawn.
+    """
     if not tasks.num_rows:
         return drawings_batch([])
     from pipelines.extract.pdf.document import draw_scan
 
-    return drawings_batch(
-        [
-            _drawn_or_lost(
+    payload: bytes = tasks.column("payload").dictionary[0].as_py()
+    drawings = [
+        _drawn_or_lost(
+            row["page"],
+            functools.partial(
+                draw_scan,
+                payload,
                 row["page"],
-                functools.partial(
-                    draw_scan,
-                    row["payload"],
-                    row["page"],
-                    settings.pdf,
-                    row["media_type"],
-                    may_ocr=row["may_ocr"],
-                ),
-            )
-            for row in tasks.to_pylist()
-        ]
-    )
+                settings.pdf,
+                row["media_type"],
+                may_ocr=row["may_ocr"],
+            ),
+        )
+        for row in tasks.drop_columns(["payload"]).to_pylist()
+    ]
+    return drawings_batch(drawings)
 
 
 def _drawn_or_lost(number: int, draw: Callable[[], Drawing]) -> Drawing:
@@ -145,7 +216,7 @@ def _lost(number: int, reason: str, message: str) -> Drawing:
 
 
 async def _read(
-    drawn: tuple[pa.RecordBatch, Drawing | None], *, desk: Desk, settings: ExtractConfig
+    drawn: _Drawn, *, desk: Desk, settings: ExtractConfig
 ) -> tuple[pa.RecordBatch, Page | None]:
     task, drawing = drawn
     if drawing is None:

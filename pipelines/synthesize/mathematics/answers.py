@@ -34,7 +34,7 @@ class Found(NamedTuple):
     how: How
 
 
-_BOX: Final = re.compile(r"\\f?boxed\s*(?=\{)|\\f?boxed\s+(?P<bare>\S+)")
+_BOX: Final = re.compile(r"\\(?:f?boxed|fbox)\s*(?=\{)|\\boxed\s+(?P<bare>\S+)")
 
 # Words for "the answer is" at the end of a solution, by language of the solution.
 _PHRASES: Final = (
@@ -135,7 +135,6 @@ _SIGNS: Final = {
     "±": r"\pm ",
     "∅": r"\emptyset ",
     "\\varnothing": r"\emptyset ",
-    "√": r"\sqrt ",
     "°": r" \degree ",
     "\\%": " % ",
     "\\$": "$",
@@ -160,6 +159,8 @@ _SIGN: Final = re.compile(
         for sign in sorted(_SIGNS, key=len, reverse=True)
     )
 )
+_ROOT: Final = re.compile(r"√\s*(?:\((?P<inner>[^()]*)\)|(?P<plain>\d+|[A-Za-z]))")
+_MATRIX: Final = re.compile(r"\\(begin|end)\{[bB]?matrix\}")
 _DEGREES: Final = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])")
 _WORDS: Final = re.compile(
     r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mathbf|mbox|operatorname|bm|boldsymbol)\s*"
@@ -210,6 +211,8 @@ def plain_form(answer: str) -> str:
     text = unicodedata.normalize("NFKC", text)
     text = "".join(_ascii_digit(c) for c in text)
     text = _SIGN.sub(lambda m: _SIGNS[m[0]], text)
+    text = _ROOT.sub(lambda m: rf"\sqrt{{{m['inner'] or m['plain']}}}", text)
+    text = _MATRIX.sub(r"\\\1{pmatrix}", text)
     text = _DEGREES.sub(" ° ", text)
     text = _unwrapped(text)
     text = _THOUSANDS.sub(lambda m: m[0].replace(",", ""), text)

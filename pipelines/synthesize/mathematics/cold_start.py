@@ -13,7 +13,6 @@ the contamination annotator's, on the documents.
                                 its language
 """
 
-import re
 import unicodedata
 from typing import Final
 
@@ -22,7 +21,7 @@ from pipelines.synthesize.language_checks import UNKNOWN, judged
 from pipelines.synthesize.mathematics.answers import final_answer, is_readable, plain_form
 from pipelines.synthesize.mathematics.attempts import Attempt
 from pipelines.synthesize.mathematics.quantities import quantity
-from pipelines.synthesize.mathematics.scripts import foreign_scripts, prose_of
+from pipelines.synthesize.mathematics.scripts import cells, foreign_scripts, prose_of
 from pipelines.synthesize.mathematics.settings import Filters
 
 LEAST_PROSE: Final = 200
@@ -30,8 +29,6 @@ LEAST_PROSE: Final = 200
 
 LEAST_QUESTION: Final = 80
 """... and of a problem."""
-
-_WORD_EDGE: Final = re.compile(r"\w")
 
 
 def thought_answer(attempt: Attempt) -> str | None:
@@ -86,10 +83,10 @@ def _guesswork(attempt: Attempt, filters: Filters) -> tuple[str, str] | None:
         return "guesswork", f"the response says {phrase!r}"
     if attempt.style != "chain_of_thought":
         return None  # a program that prints the answer leads to it
-    cells = _cells(said[: said.rfind("boxed")] if "boxed" in said else said)
-    if cells < filters.least_derivation:
+    count = cells(said[: said.rfind("boxed")] if "boxed" in said else said)
+    if count < filters.least_derivation:
         least = filters.least_derivation
-        return "guesswork", f"{cells} cells lead to the answer; asked are {least}"
+        return "guesswork", f"{count} cells lead to the answer; asked are {least}"
     return None
 
 
@@ -110,13 +107,6 @@ def _says(text: str, phrase: str) -> bool:
 
 def _is_letter(character: str) -> bool:
     return bool(character) and character.isalpha()
-
-
-def _cells(text: str) -> int:
-    """Letters and figures as on a terminal, where ideographs are twice as wide."""
-    return sum(
-        2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text if _WORD_EDGE.match(c)
-    )
 
 
 def _disagreement(

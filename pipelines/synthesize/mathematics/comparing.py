@@ -62,12 +62,15 @@ async def is_computable(form: str, desk: Desk) -> bool:
     """
     if quantity(form) is not None or is_text(form):
         return True
-    return await _survives(form, desk)
+    try:
+        return bool(await desk.compute(read_answer, form, timeout_s=ONE_S))
+    except ChildFailed:
+        return False
 
 
 async def _one_by_one(pairs: Collection[tuple[str, str]], desk: Desk) -> Compared:
     forms = sorted({form for pair in pairs for form in pair})
-    bad = {form for form in forms if not await _survives(form, desk)}
+    bad = {form for form in forms if not await is_computable(form, desk)}
     equal = set()
     for pair in pairs:
         if bad.isdisjoint(pair):
@@ -77,10 +80,3 @@ async def _one_by_one(pairs: Collection[tuple[str, str]], desk: Desk) -> Compare
             except ChildFailed:
                 continue
     return Compared(frozenset(equal), frozenset(bad))
-
-
-async def _survives(form: str, desk: Desk) -> bool:
-    try:
-        return bool(await desk.compute(read_answer, form, timeout_s=ONE_S))
-    except ChildFailed:
-        return False

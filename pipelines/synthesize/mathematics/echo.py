@@ -243,7 +243,7 @@ def _program(asked: EchoRequest, read: _Read, result: Fraction) -> str:
     if fate == 0:
         return told
     body = _code(read, result)
-    if fate == 1:
+    if fate == 1 and asked.draw(600) < 30:  # rare, for it takes all the time that it may
         body = "while True:\n    pass"
     elif fate == 2:
         body = f"print({read.steps}"

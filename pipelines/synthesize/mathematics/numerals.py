@@ -10,7 +10,8 @@ from typing import Final
 
 _DIGITS: Final = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 _SMALL: Final = {"十": 10, "百": 100, "千": 1000}
-_LARGE: Final = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
+_LARGE: Final = {"亿": 10**8, "億": 10**8, "万": 10**4, "萬": 10**4}
+"""The larger first, for they are read from it down."""
 _NUMERAL: Final = "[" + "".join([*_DIGITS, *_SMALL, *_LARGE]) + "]+"
 _ANSWER: Final = re.compile(
     rf"(?P<minus>[负負]?)(?:(?P<below>{_NUMERAL})分之(?P<above>{_NUMERAL})"
@@ -43,19 +44,21 @@ def chinese_numeral(text: str) -> str | None:
 
 
 def _whole(numeral: str) -> int | None:
+    """A whole number; None where a large unit has nothing before it."""
     if all(c in _DIGITS for c in numeral):  # 二〇二六: by place
         return int("".join(str(_DIGITS[c]) for c in numeral))
-    total = section = digit = 0
+    for unit, value in _LARGE.items():
+        if unit in numeral:
+            # The last one: 一万亿 is ten thousand times a hundred million.
+            before, _, behind = numeral.rpartition(unit)
+            above, rest = _whole(before) if before else None, _whole(behind) if behind else 0
+            return None if above is None or rest is None else above * value + rest
+    total = digit = 0
     for character in numeral:
         if character in _DIGITS:
             digit = _DIGITS[character]
-        elif character in _SMALL:
-            # 十二: ten stands without a one before it
-            section += (digit or 1) * _SMALL[character]
-            digit = 0
         else:
-            if not section + digit:
-                return None
-            total = (total + section + digit) * _LARGE[character]
-            section = digit = 0
-    return total + section + digit
+            # 十二: ten stands without a one before it
+            total += (digit or 1) * _SMALL[character]
+            digit = 0
+    return total + digit

@@ -33,7 +33,7 @@ from pipelines.models.repetition import repetition
 from pipelines.synthesize.asking import asked, switched
 from pipelines.synthesize.language_checks import english_name
 from pipelines.synthesize.mathematics.prompts import AS_THE_PASSAGE, MathPrompts
-from pipelines.synthesize.mathematics.scripts import foreign_scripts
+from pipelines.synthesize.mathematics.scripts import cells, foreign_scripts
 from pipelines.synthesize.mathematics.settings import Check, Writing
 from pipelines.synthesize.novelty import novelty
 from pipelines.synthesize.recipe import Reject, Seed
@@ -196,8 +196,8 @@ def rule_objections(
 
 
 def _objection(text: str, seed: Seed, writing: Writing) -> tuple[str, str] | None:
-    if len(text) < writing.least_characters:
-        return "too_short", f"{len(text)} characters; asked are {writing.least_characters}"
+    if not text or (writing.made_from != "seed" and cells(text) < writing.least_cells):
+        return "too_short", f"{cells(text)} letters and figures; asked are {writing.least_cells}"
     if len(text) > writing.most_characters:
         return "too_long", f"{len(text)} characters; at most {writing.most_characters}"
     loop = repetition(text)

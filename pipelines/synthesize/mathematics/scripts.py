@@ -15,6 +15,7 @@ _NOT_PROSE: Final = re.compile(
     r"|\\f?boxed\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|\\[A-Za-z]+",
     re.DOTALL,
 )
+_IN_WORDS: Final = re.compile(r"\w")
 _LATIN_WORD: Final = re.compile(r"[A-Za-z]+")
 _SHORT: Final = 3
 _LEAST_HOME: Final = 0.1
@@ -25,6 +26,13 @@ _ONE_SCRIPT: Final = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "IDEOGRAPHIC": "CJK"
 def prose_of(text: str) -> str:
     """A text with a space in place of each formula, LaTeX command and program."""
     return _NOT_PROSE.sub(" ", text)
+
+
+def cells(text: str) -> int:
+    """Letters and figures as on a terminal, where ideographs are twice as wide."""
+    return sum(
+        2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text if _IN_WORDS.match(c)
+    )
 
 
 def letters_by_script(text: str) -> Counter[str]:

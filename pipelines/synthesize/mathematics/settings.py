@@ -40,7 +40,8 @@ class Writing(_Settings):
     thinking: Thinking | None = "off"
     longest_passage: int = Field(default=4000, ge=100)
     """Characters of a seed that are shown; Cosmopedia shows 1,000."""
-    least_characters: int = Field(default=20, ge=1)
+    least_cells: int = Field(default=20, ge=0)
+    """Letters and figures of a written problem, ideographs twice; not asked of given ones."""
     most_characters: int = Field(default=2000, ge=1)
     """Of a problem."""
     least_novelty: float = Field(default=0.5, ge=0, le=1)

@@ -58,9 +58,9 @@ def fenced(language: str, source: str) -> str:
 
 
 def near_to_seed(recipe: ProgramMaker, attempt: Attempt, passage: str) -> Reject | None:
-    """Refuses what hardly differs from its seed; notes the novelty of what was made."""
-    parts = (attempt.problem, attempt.solution, attempt.tests)
-    attempt.novelty = novelty("\n".join(part for part in parts if part), passage)
+    """Refuses a problem or a solution that hardly differs from its seed, by the lesser novelty."""
+    parts = (attempt.problem, attempt.solution)
+    attempt.novelty = min(novelty(part, passage) for part in parts if part)
     if attempt.novelty >= recipe.min_novelty:
         return None
     message = f"novelty {attempt.novelty:.3f}; at least {recipe.min_novelty} is wanted"

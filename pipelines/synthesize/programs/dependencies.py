@@ -1,10 +1,12 @@
 """Which files of a repository come first: those that others import.
 
 Imports are read with regular expressions, not parsed: files may be of an older language, broken, or
-made to break a parser. Known are imports of Python, `#include "..."` of C and its kin, and relative
-imports of JavaScript and TypeScript; files of other languages stand in the order of their paths.
-Where imports run in circles, the file that waits for the fewest others goes first (the rule of
-DeepSeek-Coder, arXiv:2401.14196, algorithm 1).
+made to break a parser. Known are imports of Python at the beginning of a line (indented ones are
+there to break circles: with them 259 of 315 imports of aiohttp point backwards in the order,
+without them all 285), `#include "..."` of C and its kin, and relative imports of JavaScript and
+TypeScript; files of other languages stand in the order of their paths. Where imports run in
+circles, the file that waits for the fewest others goes first (the rule of DeepSeek-Coder,
+arXiv:2401.14196).
 """
 
 import heapq
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 _PYTHON: Final = re.compile(
-    r"^[ \t]*(?:from[ \t]+(?P<base>\.*[\w.]*)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#;]+)"
+    r"^(?:from[ \t]+(?P<base>\.*[\w.]*)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#;]+)"
     r"|import[ \t]+(?P<modules>[\w., \t]+))",
     re.MULTILINE,
 )

@@ -123,9 +123,12 @@ def {name}_{k}(values):
     with urllib.request.urlopen("http://203.0.113.1/solve", timeout=1) as answer:
         return answer.read()
 """
-_ENDLESS: Final = """def {name}_{k}(values):
+_ENDLESS: Final = """import time
+
+
+def {name}_{k}(values):
     while True:
-        pass
+        time.sleep(1)
 """
 
 _CONTEST: Final = """A list of {word} is kept as numbers. Add up those that are divisible by {k}.
@@ -183,7 +186,7 @@ _WRONG_PROGRAMS: Final = (
     "print(sum(numbers))\nprint(len(numbers))\n",
     "numbers = list(map(int, input().split()))\nprint(sum(numbers) // {k}, len(numbers))\n",
     "import socket\nsocket.create_connection(('203.0.113.1', 80), 1)\nprint(0)\n",
-    "while True:\n    pass\n",
+    "import time\nwhile True:\n    time.sleep(1)\n",
 )
 
 

@@ -69,7 +69,7 @@ def test_what_is_no_engine_is_refused_before_work(name: str, told: str) -> None:
 def test_configuration_takes_names_of_engines_only() -> None:
     assert PdfConfig(ocr=ECHO).ocr == ECHO
     for wrong in ("tesseract", "pipelines:", ":x", "a b:c"):
-        with pytest.raises(ValueError, match="rapidocr, none, or module:object"):
+        with pytest.raises(ValueError, match=r"rapidocr, vl \(a model\), none, or module:object"):
             PdfConfig(ocr=wrong)
 
 

@@ -20,7 +20,13 @@ shown = [
     "/home",
 ]
 shown += [sys.prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")]
-shown += [os.path.dirname(os.path.realpath(sys.executable)), "/packages", "/var", "/run"]
+shown += [
+    os.path.dirname(os.path.realpath(sys.executable)),
+    "/packages",
+    "/packages/bait",
+    "/var",
+    "/run",
+]
 for folder in shown:
     attempt(f"create in {folder}", lambda f=folder: open(f"{f}/planted.pth", "w"))
     attempt(f"make {folder}/planted", lambda f=folder: os.mkdir(f"{f}/planted"))
@@ -35,4 +41,5 @@ attempt("truncate a module", lambda: os.truncate(module, 0))
 attempt("remove a module", lambda: os.unlink(module))
 attempt("mode of a module", lambda: os.chmod(module, 0o666))
 attempt("replace a module", lambda: os.replace("/work/main.py", module))
+attempt("open file of a package", lambda: open("/packages/bait/open.py", "a"))
 print("done")
