@@ -362,9 +362,7 @@ def _provenance_columns(stage: Stage) -> list[str]:
     if caps is None:
         return []
     needed = {
-        DEPTH: any(
-            cap is not None for cap in (caps.max_share, caps.max_share_per_group, caps.max_depth)
-        ),
+        DEPTH: {caps.max_share, caps.max_share_per_group, caps.max_depth} != {None},
         REWRITE_INDEX: caps.max_rewrites_per_seed is not None,
     }
     return [name for name, is_needed in needed.items() if is_needed]

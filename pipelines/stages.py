@@ -123,7 +123,8 @@ class Stages:
         meters = {"extract": "extracted", "annotate": "annotated"}
         by_model = any(job.model is not None for job in extract.values())
         chain: Sequence[Mapping[str, PartJob]] = [extract, annotate]
-        self.map("Extract and annotate", meters, chain, pending, at_once=by_model)
+        mapped = self.map_at_once if by_model else self.map
+        mapped("Extract and annotate", meters, chain, pending)
 
     def say_compiling(self, unread: Iterable[PartKey]) -> None:
         """Says so where extraction will wait for its kernels to be compiled.
@@ -214,8 +215,17 @@ class Stages:
         chain: Sequence[Mapping[str, PartJob]],
         pending: list[PartKey],
     ) -> None:
-        """As `map`, several parts at a time in one worker: for jobs that wait for a model."""
-        self.map(title, meters, chain, pending, at_once=True)
+        """As `map`, several parts at a time in one worker: for jobs that wait for a model.
+
+        Servers that were started for it end with it: the next model may need their GPU.
+        """
+        try:
+            self.map(title, meters, chain, pending, at_once=True)
+        finally:
+            if pending:
+                from pipelines.models.sharing import stop_servers
+
+                stop_servers()
 
     def run(
         self,

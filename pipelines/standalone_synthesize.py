@@ -28,6 +28,7 @@ from pipelines.synthesize.stage import (
     Settings,
     Sources,
     check_model,
+    check_sandbox,
     condition_columns,
     sources_of,
     synthesize,
@@ -74,6 +75,7 @@ def cook(
             f"recipe {recipe.name} asks a model; name one with --models FILE, or --url URL and "
             "--model NAME (--url echo: is a server of rules for a dry run)"
         )
+    check_sandbox(recipe, "--recipe")
     if model is not None:
         check_model(recipe, model, "--model")
     where = (recipe.where if settings.where is None else settings.where) or None

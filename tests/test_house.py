@@ -46,6 +46,7 @@ def test_beam_is_imported_only_where_pipelines_are_built() -> None:
     assert users == {
         "pipelines/deduplicate/transform.py",
         "pipelines/mix/transform.py",
+        "pipelines/models/transform.py",
         "pipelines/near_duplicates/transform.py",
         "pipelines/repeats/transform.py",
         "pipelines/run.py",

@@ -37,12 +37,17 @@ def export_sets(
     seed: Annotated[int, typer.Option(help="Of the split and of the order of lines.")] = 0,
     generation: Annotated[
         list[str] | None,
-        typer.Option(metavar="JOB@FP", help="Only samples of this generation; may be repeated."),
+        typer.Option(
+            metavar="JOB@FP",
+            help="Only samples of this generation; may be repeated; default: those of the last run.",
+        ),
     ] = None,
 ) -> None:
     """Writes long-CoT cold start, RL pairs, thinking fusion and distillation data as JSONL."""
     from pydantic import ValidationError
 
+    from pipelines.run_record import read_run_record
+    from pipelines.synthesize.exclusions import excluded_problems
     from pipelines.synthesize.sets import write_sets
     from pipelines.synthesize.sets_plan import SetSettings
     from pipelines.workspace.workspace import Workspace
@@ -65,7 +70,15 @@ def export_sets(
         )
     except ValidationError as error:
         raise ValueError(f"--domain-share: {error.errors()[0]['msg']}; change it") from error
-    told = write_sets(opened, output, settings, generations=generation)
+    excluded: dict[bytes, str] = {}
+    try:
+        record = read_run_record(opened)
+    except LookupError:
+        typer.echo("note: no run came to its end here, so no label says what must not be exported")
+    else:
+        excluded = excluded_problems(opened, record)
+        generation = generation or sorted(record.synthesize.values())
+    told = write_sets(opened, output, settings, excluded=excluded, generations=generation)
     for name, count in told["sets"].items():
         typer.echo(
             f"{output / name}.jsonl: {count['lines']:,} lines, {count['problems']:,} problems"

@@ -38,7 +38,7 @@ COMMAND_VARIABLE: Final = "TOKENMILL_VLLM_COMMAND"
 RESTARTS: Final = 8
 """Restarts in a row without one success until a server is given up. A request that kills servers is
 given up by the client after four, and two such requests may follow each other."""
-LOG_LINES: Final = 40
+LOG_LINES: Final = 120
 """Of the server's log, in an error."""
 
 OUR_FLAGS: Final = {

@@ -25,6 +25,7 @@ from pipelines.models.chat import thinking_name
 from pipelines.models.client import EndpointError
 from pipelines.models.costs import priced
 from pipelines.models.desk import Desk, open_desk
+from pipelines.models.sandbox import SandboxError
 from pipelines.models.settings import ModelConfig
 from pipelines.synthesize.recipe import Draft, Made, Recipe, Reject, Seed
 from pipelines.synthesize.recipes import load_recipe
@@ -197,7 +198,7 @@ async def _make(recipe: Recipe, desk: Desk, group: _Group) -> tuple[_Group, Made
     """One group through the recipe; a mistake in it costs the group, and says so."""
     try:
         return group, await recipe.make(tuple(seed for seed, _ in group), desk)
-    except (EndpointError, MemoryError, OSError):  # not the seed's: a full disk, say
+    except (EndpointError, SandboxError, MemoryError, OSError):  # not the seed's: a full disk, say
         raise
     except Exception as error:
         message = f"{type(error).__name__}: {error}"

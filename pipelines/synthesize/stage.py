@@ -106,6 +106,7 @@ def check_items(config: CorpusConfig, specs: Sequence[AnnotatorSpec]) -> tuple[I
     for number, settings in enumerate(config.synthesize):
         place = f"synthesize[{number}]"
         recipe = _recipe(settings, place)
+        check_sandbox(recipe, place)
         sources = () if settings.seeds is not None else settings.sources or tuple(natural)
         for name in sources:
             if name not in known:
@@ -188,6 +189,22 @@ def check_model(recipe: Recipe, model: ModelConfig, place: str) -> None:
         raise ConfigError(f"{place}: {error}") from error
 
 
+def check_sandbox(recipe: Recipe, place: str) -> None:
+    """Refuses a recipe that runs code where there is no sandbox to run it in.
+
+    Raises:
+        ConfigError: None is to be had, and why.
+    """
+    if not any(getattr(recipe, name, False) for name in ("runs_code", "runs_programs")):
+        return
+    from pipelines.models.sandbox import SandboxError, open_sandbox
+
+    try:
+        open_sandbox()
+    except SandboxError as error:
+        raise ConfigError(f"{place}: recipe {recipe.name} runs code, and {error}") from error
+
+
 def _columns(specs: Sequence[AnnotatorSpec]) -> pa.Schema:
     """Labels that the choice of seeds can read."""
     fields = list(DOCUMENT_COLUMNS)
@@ -200,8 +217,6 @@ def _columns(specs: Sequence[AnnotatorSpec]) -> pa.Schema:
 class Settings:
     """What of a corpus is looked at beside its items."""
 
-    extract: ExtractConfig = field(default_factory=ExtractConfig)
-    """How files of seeds are read."""
     part_bytes: int = _SEEDS_BYTES
     """Of their parts, at most."""
     validation_share: float | None = None
@@ -211,7 +226,6 @@ class Settings:
 def settings_of(config: CorpusConfig) -> Settings:
     """What a corpus says."""
     return Settings(
-        extract=config.extract,
         part_bytes=config.part_bytes,
         validation_share=config.validation.share if config.validation else None,
     )
@@ -291,7 +305,7 @@ def _seeds_source(
     name = f"{item.settings.output}.seeds"
     source = SourceConfig(name=name, path=item.settings.seeds)
     parts = stages.number(source, min(settings.part_bytes, _SEEDS_BYTES))
-    job = ExtractJob(source, settings.extract)
+    job = ExtractJob(source, ExtractConfig())  # lines of text: no page is to be read
     keys = [PartKey(name, part) for part in parts]
     pending = pending_keys(stages.workspace, {name: job}, keys)
     stages.map(f"Read {name}", {"extract": "seeds"}, [{name: job}], pending)

@@ -1,6 +1,7 @@
 """A corpus of notes in seven languages, of which the echo model makes more."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def write_corpus(
     notes = folder / "notes"
     notes.mkdir(parents=True, exist_ok=True)
     lines = (EXAMPLES / "texts" / "notes.jsonl").read_text(encoding="utf-8").splitlines()
-    whole = [line for line in lines if "text" in (_parsed(line) or {})]
+    whole = [json.dumps(_worn(one)) for one in map(_parsed, lines) if one is not None]
     for number in (0, 1):  # two files, so that there are two parts
         (notes / f"{number}.jsonl").write_text("\n".join(whole[number::2]) + "\n", "utf-8")
     (folder / "small.yaml").write_text(yaml.safe_dump(MIXTURE, sort_keys=False))
@@ -65,6 +66,12 @@ def write_corpus(
     path = folder / "corpus.yaml"
     path.write_text(yaml.safe_dump(corpus, sort_keys=False))
     return path
+
+
+def _worn(note: dict[str, Any]) -> dict[str, Any]:
+    """A note with a word that was broken at the end of a line, so that it can be refined."""
+    text = re.sub(r"\b([a-z]{4})([a-z]{4,})\b", r"\1-\n\2", note["text"], count=1)
+    return {**note, "text": text}
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

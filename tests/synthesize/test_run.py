@@ -67,7 +67,7 @@ def test_documents_know_where_they_come_from(cooked: RunResult) -> None:
         (parent,) = told["parents"]
         seed = notes[parent]
         root = normalised_text_hashes(pa.array([seed["text"]], pa.large_string()))[0].as_py()
-        assert told["kind"], told["recipe"] == ("rewritten", "rephrase_medium")
+        assert (told["kind"], told["recipe"]) == ("rewritten", "rephrase_medium")
         assert (told["model"], told["depth"], told["rewrite_index"]) == ("echo", 1, 0)
         assert (told["root"], told["thinking"]) == (root, "off")
         assert len(told["prompt_hash"]) == 16
@@ -243,8 +243,14 @@ def test_endpoint_that_is_not_there_stops_the_run_and_commits_nothing_of_it(
         ([{"recipe": "textbook", "model": "reader"}], "allowed are the keys of `models`: writer"),
         ([{"recipe": "textbook", "sources": ["note"]}], "did you mean 'notes'"),
         ([{"recipe": "textbook", "where": "colour = 1"}], "unknown column 'colour'"),
-        ([{"recipe": "refine_web"}, {"recipe": "refine_ocr"}], "takes the place of documents"),
-        ([{"recipe": "textbook"}, {"recipe": "textbook"}], "there is already"),
+        (
+            [{"recipe": "refine_web", "where": ""}, {"recipe": "refine_ocr", "where": ""}],
+            "takes the place of documents",
+        ),
+        (
+            [{"recipe": "textbook", "where": ""}, {"recipe": "textbook", "where": ""}],
+            "there is already",
+        ),
         ([{"recipe": "fill_in_the_middle", "model": "writer"}], "asks no model"),
     ],
     ids=["recipe", "model", "source", "where", "twice refined", "twice made", "no model"],
