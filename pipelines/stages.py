@@ -197,12 +197,11 @@ class Stages:
         generations = {generation.name: generation for generation in made}.values()
         self._declare(generations)
         importlib.import_module(_BEAM)
-        if at_once:
-            from pipelines.models.transform import MapChainAtOnce as MapChain
-        else:
-            from pipelines.workspace.transform import MapChain
-
-        transform = MapChain(self.workspace, chain, pending, self.options.limits)
+        module = "pipelines.models.transform" if at_once else "pipelines.workspace.transform"
+        mapped = getattr(
+            importlib.import_module(module), "MapChainAtOnce" if at_once else "MapChain"
+        )
+        transform = mapped(self.workspace, chain, pending, self.options.limits)
         self.run(title, meters, [transform], len(pending))
         places = {(key.source, key.part) for key in pending}
         for generation in generations:

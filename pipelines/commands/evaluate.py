@@ -21,6 +21,7 @@ _DOCUMENTS: Final = "Folder that holds documents/ with PDFs and gold."
 _NEAR_DUPLICATES: Final = "Folder that holds neardup/ with pairs."
 _DECONTAMINATION: Final = "Folder with decontamination/, text/ and labels/."
 _HELD_OUT: Final = "Folder that holds neardup/ with pairs."
+_FIDELITY: Final = "Folder that holds langid/ and text/."
 _PACKING: Final = "Folder that holds text/ with JSON Lines."
 
 
@@ -274,3 +275,14 @@ def evaluate_packing_command(
     from pipelines.shards.packing_evaluation import evaluate_packing, render_packing
 
     typer.echo(render_packing(evaluate_packing(_given(data, _PACKING), tokenizer)))
+
+
+@app.command("fidelity")
+def evaluate_fidelity_command(
+    data: Annotated[Path | None, typer.Option(help=_FIDELITY)] = None,
+    texts: Annotated[int, typer.Option(min=1, help="Texts of each language at most.")] = 40,
+) -> None:
+    """Check of refined texts: good edits that it refuses, bad edits that it lets pass."""
+    from pipelines.synthesize.fidelity_evaluation import evaluate_fidelity, render_errors
+
+    typer.echo(render_errors(evaluate_fidelity(_given(data, _FIDELITY), texts=texts)))

@@ -39,7 +39,7 @@ def export_sets(
         list[str] | None,
         typer.Option(
             metavar="JOB@FP",
-            help="Only samples of this generation; may be repeated; default: those of the last run.",
+            help="Only samples of this generation; may be repeated; default: of the last run.",
         ),
     ] = None,
 ) -> None:

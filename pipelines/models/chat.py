@@ -78,7 +78,7 @@ class Request:
     """One question to a chat model."""
 
     messages: tuple[Message, ...]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     thinking: Thinking | None = None
     """None for models that have no such switch."""
     schema: Mapping[str, Any] | None = None
