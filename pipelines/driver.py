@@ -106,6 +106,7 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
     result = read_sources(stages, config, specs)
     if items:
         _synthesize(stages, config, items, specs, result)
+    stages.end_servers()
     keys = result.keys
     result.labels |= result.duplicates.label_sets
     del result.labels[_DUPLICATES]

@@ -174,13 +174,15 @@ def _pages(
             inventory.extend(some, config.part_bytes)
             keys = [PartKey(source.name, part) for part in inventory.parts()]
             chain = [{source.name: job}]
-            stages.map_at_once(f"Sample pages of {source.name}", {"extract": "files"}, chain, keys)
+            title = f"Sample pages of {source.name}"
+            stages.map_at_once(title, {"extract": "files"}, chain, keys, reader)
             entries = stages.workspace.ledger.entries(job.generation, source.name)
             cost = cost_of(f"pages of {source.name}", entries)
             if cost is not None:
                 pages = cost.accepted + cost.rejected
                 total = pages * len(listed) / len(some)
                 found.append(Estimate(what=cost.what, sampled=pages, total=total, cost=cost))
+        stages.end_servers()
     return found
 
 

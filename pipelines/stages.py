@@ -27,6 +27,7 @@ from pipelines.workspace.passes import pending_parts
 from pipelines.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pipelines.models.settings import ModelConfig
     from pipelines.repeats.plan import RepeatsPlan
 
 _BEAM: Final = "pipelines.run"  # is the first to import Beam, so that it can silence it
@@ -60,6 +61,7 @@ class Stages:
 
     def __init__(self, workspace: Workspace, options: RunOptions, progress: Progress) -> None:
         self.workspace, self.options, self.progress = workspace, options, progress
+        self._serving: ModelConfig | None = None
         self.parts_done = 0
         """Parts, partitions and shards that were made; 0 when all was there."""
         self.crawls: dict[str, str] = {}
@@ -121,10 +123,12 @@ class Stages:
         if pending:
             before()
         meters = {"extract": "extracted", "annotate": "annotated"}
-        by_model = any(job.model is not None for job in extract.values())
+        model = next((job.model for job in extract.values() if job.model is not None), None)
         chain: Sequence[Mapping[str, PartJob]] = [extract, annotate]
-        mapped = self.map_at_once if by_model else self.map
-        mapped("Extract and annotate", meters, chain, pending)
+        if model is None:
+            self.map("Extract and annotate", meters, chain, pending)
+        else:
+            self.map_at_once("Extract and annotate", meters, chain, pending, model)
 
     def say_compiling(self, unread: Iterable[PartKey]) -> None:
         """Says so where extraction will wait for its kernels to be compiled.
@@ -213,18 +217,26 @@ class Stages:
         meters: Mapping[str, str],
         chain: Sequence[Mapping[str, PartJob]],
         pending: list[PartKey],
+        model: "ModelConfig | None",
     ) -> None:
         """As `map`, several parts at a time in one worker: for jobs that wait for a model.
 
-        Servers that were started for it end with it: the next model may need their GPU.
+        The server of the model before ends first where that was another: this one needs its GPU.
         """
-        try:
-            self.map(title, meters, chain, pending, at_once=True)
-        finally:
-            if pending:
-                from pipelines.models.sharing import stop_servers
+        if not pending:
+            return
+        if self._serving != model:
+            self.end_servers()
+            self._serving = model
+        self.map(title, meters, chain, pending, at_once=True)
 
-                stop_servers()
+    def end_servers(self) -> None:
+        """Ends the server of the last model, where this process has one."""
+        if self._serving is not None:
+            from pipelines.models.sharing import stop_servers
+
+            stop_servers()
+            self._serving = None
 
     def run(
         self,

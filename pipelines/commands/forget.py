@@ -31,11 +31,12 @@ def forget_command(
     """Takes addresses or hosts down, for good; there is no way back but another workspace.
 
     What it does: no crawl into this workspace asks for them again, in no round and no pass. No
-    extraction makes documents of them, from whatever source. Documents made before are set aside
-    by every plan that is made from now on, by run, plan and shards alike.
+    extraction makes documents of them, from whatever source, and no model is asked about them.
+    Documents made before, and what models made of them, are set aside by every plan that is made
+    from now on, by run, plan and shards alike.
 
-    What it does not do: it deletes nothing. Archives, documents and token shards that hold the
-    texts stay on disk, and plans made before stay as they are; which of them hold something is
+    What it does not do: it deletes nothing. Archives, documents, answers of models and token shards
+    that hold the texts stay on disk, and plans made before stay as they are; which of them hold something is
     printed, and `tokenmill prune --drop` removes what a plan pins. Copies of the texts under other
     addresses are not found; but copies that a forgotten document stands for as duplicates go with
     it. Of documents without an address nothing is known.

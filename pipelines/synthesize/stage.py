@@ -271,7 +271,7 @@ def synthesize(
             | {*pending_keys(stages.workspace, annotate, keys)}
         )
         title = f"Synthesize {item.settings.output}"
-        stages.map_at_once(title, {JOB: "seeds"}, [jobs, annotate], pending)
+        stages.map_at_once(title, {JOB: "seeds"}, [jobs, annotate], pending, item.model)
         for name, job in jobs.items():
             _add(sources, name, job, annotate[name], parts[name], item)
 
