@@ -14,13 +14,10 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(
-        "estimate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-    )(estimate)
+    app.command("estimate")(estimate)
 
 
 def estimate(
-    context: typer.Context,
     corpus: Annotated[Path, typer.Argument(help="corpus.yaml")],
     workspace: Annotated[
         str | None,
@@ -56,7 +53,6 @@ def estimate(
     options = RunOptions(
         workspace=workspace or f"work/{config.name}",
         limits=Limits(processes=processes or default_processes()),
-        beam_args=tuple(context.args),
         connect=connections(connect or []),
     )
     found = sampled(config, options, Progress(), _share(sample))

@@ -36,10 +36,10 @@ def forget_command(
     from now on, by run, plan and shards alike.
 
     What it does not do: it deletes nothing. Archives, documents, answers of models and token shards
-    that hold the texts stay on disk, and plans made before stay as they are; which of them hold something is
-    printed, and `tokenmill prune --drop` removes what a plan pins. Copies of the texts under other
-    addresses are not found; but copies that a forgotten document stands for as duplicates go with
-    it. Of documents without an address nothing is known.
+    that hold the texts stay on disk, and plans made before stay as they are; which of them hold
+    something is printed, and `tokenmill prune --drop` removes what a plan pins. Copies of the texts
+    under other addresses are not found; but copies that a forgotten document stands for as
+    duplicates go with it. Of documents without an address nothing is known.
     """
     from pipelines.takedown.holdings import find_holdings
     from pipelines.workspace.takedown import entries_of, read_takedowns, take_down

@@ -1,11 +1,13 @@
 """Options of a command line that are keys of corpus.yaml: `--option pdf.ocr=none`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from pipelines.config import ConfigError
+
+_WORDS: Final = ("on", "off", "yes", "no")
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:
@@ -13,6 +15,8 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
 
     >>> parse_options(["html_engine=fast", "pdf.max_pages=10"])
     {'html_engine': 'fast', 'pdf': {'max_pages': 10}}
+    >>> parse_options(["thinking=off"])
+    {'thinking': 'off'}
 
     Raises:
         ConfigError: One is not of that form, or its value is no YAML.
@@ -30,7 +34,8 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
         for name in outer:
             inner = inner.setdefault(name, {})
         try:
-            inner[last] = yaml.safe_load(value)
+            # YAML 1.1 reads these as truth; files of ours do not, and `thinking=on` is a word.
+            inner[last] = value if value in _WORDS else yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"--option {key}: found {value!r}, which is no YAML") from error
     return found

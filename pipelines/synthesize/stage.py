@@ -5,6 +5,7 @@ it for seeds. Only labels that the choice of seeds reads enter the generation of
 changed annotator that has no say in it costs no model a token.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ from pipelines.deduplicate.exact import LABEL_SCHEMAS
 from pipelines.extract.job import ExtractJob
 from pipelines.mix.columns import DOCUMENT_COLUMNS
 from pipelines.models.settings import ModelConfig
+from pipelines.models.thinking import check_thinking
 from pipelines.synthesize.job import JOB, ParentSource, SynthesizeJob
 from pipelines.synthesize.recipe import Recipe
 from pipelines.synthesize.recipes import load_recipe
@@ -175,16 +177,23 @@ def _model(
 
 
 def check_model(recipe: Recipe, model: ModelConfig, place: str) -> None:
-    """Refuses a model that cannot do what a recipe asks of it.
+    """Refuses a model that cannot be asked, or cannot do what a recipe asks of it.
 
     Raises:
-        ConfigError: The recipe says so of itself.
+        ConfigError: Its key is not there, it has no switch for thinking, or the recipe says so.
     """
+    if model.api_key_env is not None and model.api_key_env not in os.environ:
+        raise ConfigError(
+            f"{place}: api_key_env of the model names {model.api_key_env}, and there is no such "
+            "environment variable; set it, or leave api_key_env out"
+        )
     check = getattr(recipe, "check_model", None)
-    if check is None:
-        return
+    thinking = getattr(recipe, "thinking", None)
     try:
-        check(model)
+        if check is not None:
+            check(model)
+        elif thinking not in (None, "off"):
+            check_thinking(model, thinking)
     except ValueError as error:
         raise ConfigError(f"{place}: {error}") from error
 

@@ -141,14 +141,14 @@ def test_a_server_that_is_not_well_is_started_again(
 
 
 def test_what_ends_at_once_is_told_with_the_end_of_its_log(start: Start) -> None:
-    script = "print(*range(100), 'CUDA out of memory', sep='\\n'); raise SystemExit(3)"
+    script = "print(*range(200), 'CUDA out of memory', sep='\\n'); raise SystemExit(3)"
     served = start(sys.executable, "-c", script)
     with pytest.raises(EndpointError) as told:
         _ = served.url
     message = str(told.value)
     assert "model writer ended with exit code 3 before it was ready" in message
     assert message.splitlines()[-1] == "CUDA out of memory"
-    assert message.splitlines()[1:3] == ["61", "62"]
+    assert message.splitlines()[1:3] == ["81", "82"]
     with pytest.raises(EndpointError, match="CUDA out of memory"):
         served.revive(0)
     assert served.log.read_text().count("tokenmill: start") == 1

@@ -264,6 +264,23 @@ def test_mistakes_are_refused_before_any_work(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({**ECHO, "thinking": "none"}, "thinking"),
+        ({**ECHO, "api_key_env": "TOKENMILL_NO_SUCH_KEY"}, "TOKENMILL_NO_SUCH_KEY"),
+    ],
+    ids=["thinking", "key"],
+)
+def test_models_that_cannot_be_asked_are_refused_before_any_work(
+    tmp_path: Path, model: dict[str, object], told: str
+) -> None:
+    items = [{"recipe": "rephrase_medium", "where": "", "options": {"thinking": "on"}}]
+    with pytest.raises(ConfigError, match=told):
+        cook(write_corpus(tmp_path, items, model), tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
 def test_what_is_made_of_forgotten_pages_is_forgotten_with_them(
     folder: Path, tmp_path: Path
 ) -> None:
