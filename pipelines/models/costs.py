@@ -92,7 +92,9 @@ def cost_of(what: str, entries: Iterable[Entry]) -> Cost | None:
         told = own.get("vl") or entry.counts
         counts.update({name: int(told.get(name, 0)) for name in _OF_COUNTS})
         seconds += float(usage.get("seconds", 0.0))
-        reasons.update(own.get("rejects") or {})
+        # Of pages the model's own verdicts: a file that cannot be opened is no fault of a model.
+        verdicts = {k: n for k, n in told.get("verdicts", {}).items() if k != "ok"}
+        reasons.update(verdicts if "vl" in own else own.get("rejects") or {})
     if not model:
         return None
     return Cost(

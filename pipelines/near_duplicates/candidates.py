@@ -65,7 +65,7 @@ def bands_of_part(
     """
     watch = Stopwatch()
     entry = workspace.ledger.get(near.minhash[key.source], key.source, key.part)
-    provenance = provenance_of(workspace, near, key) if seeds else None
+    provenance = provenance_of(workspace, near, key)
     source, num_rows = near.sources.index(key.source), entry.counts["rows"]
     groups = made = np.zeros(num_rows, np.uint32)
     if provenance is not None:

@@ -48,7 +48,7 @@ def made_facts(workspace: Workspace, record: RunRecord) -> tuple[MadeFacts, ...]
     found = []
     for source, generation in record.extract.items():
         cost = cost_of(f"pages of {source}", workspace.ledger.entries(generation, source))
-        if cost is not None:
+        if cost is not None and cost.accepted + cost.rejected:
             counts = {"accepted": cost.accepted, "rejected": cost.rejected}
             found.append(
                 MadeFacts(

@@ -110,6 +110,15 @@ def test_mixture_takes_one_form_of_each_refined_document(cooked: RunResult) -> N
     assert cooked.plans[0].reasons["first"]["superseded"] == len(refined)
 
 
+def test_refined_alone_is_no_copy_of_what_it_takes_the_place_of(tmp_path: Path) -> None:
+    items = [{"recipe": "refine_web", "where": "", "name": "clean"}]
+    found = cook(write_corpus(tmp_path, items), tmp_path / "w")
+    refined = documents_of(found, "notes.clean")
+    assert refined
+    assert {row["id"] for row in refined} <= drawn_ids(found)
+    assert not {row["provenance"]["parents"][0] for row in refined} & drawn_ids(found)
+
+
 def test_audit_finds_all_in_order(cooked: RunResult) -> None:
     assert "0 faults" in invoke("audit", cooked.workspace.url)
 

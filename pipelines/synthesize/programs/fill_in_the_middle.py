@@ -76,6 +76,8 @@ class FillInTheMiddleMaker(BaseModel):
 
     kind: ClassVar[Kind] = "natural"
     needs_model: ClassVar[bool] = False
+    supersedes: ClassVar[bool] = True
+    """A mixture takes the document in this form or as it was, never both."""
     columns: ClassVar[tuple[str, ...]] = ()
     group_by: ClassVar[str | None] = None
 
