@@ -198,6 +198,7 @@ class ExtractJob:
         """What the model was asked, and what for."""
         if self.model is None or desk is None:
             return {}
+        desk.check_answered()
         return {
             "model": self.model.identity,
             "price": priced(self.model),

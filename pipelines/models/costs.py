@@ -89,7 +89,7 @@ def cost_of(what: str, entries: Iterable[Entry]) -> Cost | None:
         price = Price.model_validate(stated)
         counts.update({name: int(usage.get(name, 0)) for name in _OF_USAGE})
         # Of pages, which are rows of a job that counts other things as well.
-        told = own.get("vl") or entry.counts
+        told: Mapping[str, Any] = own.get("vl") or entry.counts
         counts.update({name: int(told.get(name, 0)) for name in _OF_COUNTS})
         seconds += float(usage.get("seconds", 0.0))
         # Of pages the model's own verdicts: a file that cannot be opened is no fault of a model.

@@ -14,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pipelines.models.chat import Answer, Request
 from pipelines.models.handler import Handler, open_handler
 from pipelines.models.journal import FILED, Journal, open_journal
 from pipelines.models.sandbox import CodeResult, CodeRun, Sandbox, open_sandbox
 from pipelines.models.settings import ModelConfig
+from pipelines.models.upstream import EndpointError
 from pipelines.workspace.children import Children, default_processes
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.workspace import Workspace
@@ -81,6 +82,9 @@ class Usage:
         }
 
 
+_FAILED: Final = ("endpoint", "timed_out")
+
+
 class Desk:
     """Serves the recipe of one part; its coroutines run in the handler's event loop."""
 
@@ -100,6 +104,25 @@ class Desk:
     ) -> Iterator[R]:
         """`Handler.map_ordered` of the model; called in the job's thread."""
         return self._handler.map_ordered(items, make, window)
+
+    def check_answered(self) -> None:
+        """To be called before a part is committed.
+
+        A request on which the endpoint fails is a reject where it answers others. Where every
+        request of a part failed, a small part would be committed as rejects before the endpoint is
+        found to be dead.
+
+        Raises:
+            EndpointError: No request of the part was answered.
+        """
+        failed = sum(self.usage.reasons[reason] for reason in _FAILED)
+        if failed and failed == self.usage.requests:
+            url = self.model.url if self.model is not None else None
+            raise EndpointError(
+                f"model {self._handler.model.identity if self._handler.model else ''} "
+                f"({url or 'started here'}) answered none of the {failed} requests of a part; give "
+                "the same command again once it answers: what was answered is kept"
+            )
 
     async def ask(self, request: Request) -> Answer:
         """Asks the model, unless the journal knows the answer.

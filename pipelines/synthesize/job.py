@@ -144,6 +144,7 @@ class SynthesizeJob:
                     documents.write(batch_of(rows, DOCUMENT))
                 if made.samples:
                     samples.write(batch_of(map(dict, made.samples), SAMPLE))
+            desk.check_answered()
             folder = documents_folder(key.source, generation.fp)
             files = [documents.publish("documents", folder, key.part)]
             if samples.rows:
