@@ -101,6 +101,8 @@ def shingle_table() -> NDArray[np.uint32]:
     table[(classes & LETTER) != 0] |= _IS_LETTER
     table[unspaced & ((classes & LETTER) != 0)] |= _IS_UNSPACED
     table[(classes & SPACE) != 0] |= _IS_SPACE
+    # A unit of zero would not count at the start of a shingle: NUL is what no code point is.
+    table[0] = NUM_CODE_POINTS
     table.flags.writeable = False
     return table
 

@@ -107,6 +107,8 @@ def test_shingle_sets_any_texts_have_the_sizes_and_overlaps_of_python(texts: lis
         (ENGLISH, ENGLISH.upper().replace(",", " --"), 1.0),  # case, punctuation, layout
         ("one two three", "One, two; three!", 1.0),  # shorter than a shingle: one shingle
         ("one two three", "one two", 0.0),
+        ("\0", "", 0.0),
+        ("\0!", "!", 0.0),
         ("a b c d e f", "a b c d e g", 1 / 3),
         ("", " \n", 1.0),
         ("***", "* * *", 0.0),  # no word: characters
