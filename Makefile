@@ -1,5 +1,5 @@
 # The two commands of a newcomer: make demo, make test.
-.PHONY: demo test walkthrough setup check bench clean
+.PHONY: demo test walkthrough setup check bench test-slow test-runners faults scale clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,8 +24,16 @@ setup: $(READY)
 demo: $(READY)
 	$(BIN)/tokenmill demo
 
+# Whole runs that are killed, cut off, erased, compared or taken to stores: a target of their own.
+SLOW := tests/erasure tests/faults tests/history tests/dataflow tests/synthesize/test_run.py \
+  tests/line/test_object_store.py tests/line/test_object_store_faults.py tests/line/test_poison.py
+
 test: $(READY)
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore=tests/test_walkthrough.py
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore=tests/test_walkthrough.py \
+	  $(SLOW:%=--ignore=%)
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile $(SLOW)
 
 # Types every command of the documents: two minutes of whole runs.
 walkthrough: $(READY)
@@ -42,6 +50,18 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/annotate.py
+
+# The demo on Spark, Flink and Prism; needs Java and what docs/runners.md names.
+test-runners: $(READY)
+	$(BIN)/python -m pytest -q -rs tests/runners
+
+# Kills, cuts, fills and damages whole runs, and compares: about ten minutes.
+faults: $(READY)
+	$(BIN)/python tests/faults/run.py
+
+# Unit costs at three sizes, for `tokenmill estimate` and docs/scale.md.
+scale: $(READY)
+	$(BIN)/python benchmarks/scale.py
 
 clean:
 	rm -rf $(VENV) work

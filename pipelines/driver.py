@@ -6,7 +6,7 @@ of deduplication, the solve of a mixture) ends a Beam pipeline.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -38,6 +38,7 @@ from pipelines.validation.plan import ValidationPlan
 from pipelines.validation.texts import TextsJob
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PartKey, pending_keys
+from pipelines.workspace.version import code_version
 from pipelines.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
     Raises:
         ValueError: A mistake in the configuration, the sources or a mixture; before any work.
         DuplicatesAlarm: More was found to be duplicates than `duplicates.alarms` allows.
+        WorkspaceHeld: Another run writes into the workspace.
         OSError, RuntimeError: The run failed; what is committed stays.
     """
     config = with_tokenizer_file(config)
@@ -102,7 +104,18 @@ def run_corpus(config: CorpusConfig, options: RunOptions, progress: Progress) ->
     mixtures = load_mixtures(config, specs, options.tokens)
     items = check_items(config, specs)
     check_benchmarks(config, specs, progress)
-    stages = Stages(Workspace.create(options.workspace), options, progress)
+    with Stages(Workspace.create(options.workspace), options, progress) as stages:
+        return _run(stages, config, specs, items, mixtures)
+
+
+def _run(
+    stages: Stages,
+    config: CorpusConfig,
+    specs: tuple[AnnotatorSpec, ...],
+    items: tuple["Item", ...],
+    mixtures: Sequence[Mixture],
+) -> RunResult:
+    """The chain of stages, in a workspace that this run holds."""
     result = read_sources(stages, config, specs)
     if items:
         _synthesize(stages, config, items, specs, result)
@@ -356,6 +369,8 @@ def _record(stages: Stages, config: CorpusConfig, result: RunResult) -> RunRecor
         eod=config.eod,
         refused={name: str(error) for name, error in result.refused.items()},
         models=_models_line(config),
+        settings=config.model_dump(mode="json", exclude_defaults=True),
+        code=code_version(),
         **_time_taken(stages),
     )
 

@@ -1,20 +1,25 @@
-"""run.json: which generations the last run of a workspace made.
+"""run.json: which generations the last run of a workspace made, and `runs/`: those before it.
 
 The ledger knows every generation, old and new; this file says which of them belong together.
 Reports and launch scripts start from it. It is rewritten by each run, and nothing that is committed
-depends on it.
+depends on it. What it said is kept in `runs/00001.json` and on, one file for each run that made
+something else than the one before, so that two runs can be compared.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.workspace.workspace import Workspace
 
 PATH: Final = "run.json"
+_HISTORY: Final = "runs"
+# What differs between two runs that made the same.
+_OF_THE_MOMENT: Final = ("finished_at", "seconds", "launch", "code")
 _AGAIN: Final = "give the same `tokenmill run` again, which writes it anew"
 
 
@@ -62,6 +67,10 @@ class RunRecord:
     """One line on models that write text: which, or that there is none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Stage title -> wall-clock seconds, summed over the runs that made it."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """corpus.yaml as it was read, defaults left out; secrets stand in it by variable name only."""
+    code: str = ""
+    """Version of tokenmill."""
 
     @property
     def documents(self) -> dict[str, str]:
@@ -70,9 +79,10 @@ class RunRecord:
 
 
 def write_run_record(workspace: Workspace, record: RunRecord) -> None:
-    """Keeps the record of the run that just ended."""
+    """Keeps the record of the run that just ended, and that of the run before it."""
     data = json.dumps(asdict(record), indent=1, ensure_ascii=False).encode()
-    workspace.storage.fs.pipe_file(workspace.storage.path(PATH), data)
+    _keep(workspace, record, data)
+    workspace.storage.replace(PATH, data)
 
 
 def read_run_record(workspace: Workspace) -> RunRecord:
@@ -82,21 +92,74 @@ def read_run_record(workspace: Workspace) -> RunRecord:
         LookupError: No run came to its end here.
     """
     try:
-        raw = json.loads(workspace.storage.read(PATH))
+        return _read(workspace, PATH)
     except FileNotFoundError as error:
         raise LookupError(
             f"{workspace.url} has no {PATH}: no run came to its end here; give `tokenmill run "
             "corpus.yaml --workspace ...` first"
         ) from error
+
+
+def run_numbers(workspace: Workspace) -> list[int]:
+    """Numbers of the runs that are kept, ascending."""
+    paths = workspace.storage.files(_HISTORY)
+    return sorted(int(path[len(_HISTORY) + 1 : -len(".json")]) for path in paths)
+
+
+def read_past_run(workspace: Workspace, number: int) -> RunRecord:
+    """Reads the record of a run that is kept.
+
+    Raises:
+        LookupError: There is none of this number.
+    """
+    try:
+        return _read(workspace, _kept_path(number))
+    except FileNotFoundError as error:
+        kept = ", ".join(map(str, run_numbers(workspace))) or "none"
+        raise LookupError(
+            f"{workspace.url} has no run {number}; kept are {kept}: give one of them"
+        ) from error
+
+
+def _keep(workspace: Workspace, record: RunRecord, data: bytes) -> None:
+    """Adds a record to those that are kept, unless the last of them says the same."""
+    numbers = run_numbers(workspace)
+    with suppress(LookupError):  # one that is damaged says nothing
+        if numbers and _made(read_past_run(workspace, numbers[-1])) == _made(record):
+            return
+    number = numbers[-1] + 1 if numbers else 1
+    while not workspace.storage.create(_kept_path(number), data):
+        number += 1
+
+
+def _made(record: RunRecord) -> dict[str, Any]:
+    """What a run made, in the form that is compared."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(record)))
+    return {key: value for key, value in found.items() if key not in _OF_THE_MOMENT}
+
+
+def _kept_path(number: int) -> str:
+    return f"{_HISTORY}/{number:05d}.json"
+
+
+def _read(workspace: Workspace, path: str) -> RunRecord:
+    """A record from its file.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        LookupError: It is damaged.
+    """
+    try:
+        raw = json.loads(workspace.storage.read(path))
     except ValueError as error:
-        raise LookupError(f"{PATH} of {workspace.url} is damaged ({error}); {_AGAIN}") from error
+        raise LookupError(f"{path} of {workspace.url} is damaged ({error}); {_AGAIN}") from error
     try:
         return TypeAdapter(RunRecord).validate_python(raw)
     except ValidationError as error:
         wrong = error.errors()[0]
         key = ".".join(map(str, wrong["loc"]))
         raise LookupError(
-            f"{PATH} of {workspace.url} is damaged or of another release ({key}: "
+            f"{path} of {workspace.url} is damaged or of another release ({key}: "
             f"{wrong['msg']}); {_AGAIN}"
         ) from error
 

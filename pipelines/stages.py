@@ -7,15 +7,19 @@ call those.
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from mixtures.budgets import TokenBudget
 from pipelines.annotate.compiling import EXTRACT_NOTE, are_packages_uncompiled
 from pipelines.annotate.job import AnnotateJob
 from pipelines.config import CrawlConfig, SourceConfig
 from pipelines.deduplicate.plan import DuplicatesPlan
+from pipelines.erasure.swap import refuse_unfinished
 from pipelines.extract.job import ExtractJob
 from pipelines.extract.sources import list_source
 from pipelines.progress import Progress
@@ -23,13 +27,17 @@ from pipelines.workspace.children import Limits
 from pipelines.workspace.fingerprints import Generation, canonical_json
 from pipelines.workspace.inventory import Inventory, InventoryError, Listed
 from pipelines.workspace.jobs import PartJob, PartKey, pending_keys
+from pipelines.workspace.lease import Lease, hold
 from pipelines.workspace.passes import pending_parts
+from pipelines.workspace.patience import say_waits
 from pipelines.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pipelines.dataflow.report import JobReport
     from pipelines.models.settings import ModelConfig
     from pipelines.repeats.plan import RepeatsPlan
 
+EXTRACT: Final = "extract"
 _BEAM: Final = "pipelines.run"  # is the first to import Beam, so that it can silence it
 # Format of files -> the module that has, or imports, the kernels that read it.
 _KERNELS: Final = {
@@ -54,14 +62,33 @@ class RunOptions:
     """Host of a crawl -> `address:port` that serves it."""
     shuffle_memory_bytes: int = 1 << 30
     """What a shuffle may take at a time; more data goes in several passes."""
+    wait_s: float = 0.0
+    """How long to wait for another run that writes into the workspace; 0 refuses at once."""
+    is_watched: bool = False
+    """Whether beats of the run are written into the workspace, for `tokenmill status`."""
+    dry_run: str | None = None
+    """The workspace that pipelines are to name while the first of them is only looked at."""
+
+
+class DryRunEnded(Exception):
+    """The first pipeline of a dry run was built."""
+
+    def __init__(self, title: str, report: "JobReport") -> None:
+        super().__init__(title)
+        self.title, self.report = title, report
 
 
 class Stages:
-    """The stages of one run, sharing workspace, options and progress."""
+    """The stages of one run, sharing workspace, options and progress.
+
+    As a context manager it holds the lease of the workspace, so that no other run writes there.
+    """
 
     def __init__(self, workspace: Workspace, options: RunOptions, progress: Progress) -> None:
         self.workspace, self.options, self.progress = workspace, options, progress
         self._serving: ModelConfig | None = None
+        self._lease: Lease | None = None
+        self._held = ExitStack()
         self.parts_done = 0
         """Parts, partitions and shards that were made; 0 when all was there."""
         self.crawls: dict[str, str] = {}
@@ -69,10 +96,38 @@ class Stages:
         self.gone: dict[str, set[str]] = {}
         """Source -> numbered files that are no longer there."""
 
+    def __enter__(self) -> Self:
+        """Takes the workspace.
+
+        Raises:
+            WorkspaceHeld: Another run writes there.
+            ValueError: An erasure there is unfinished.
+        """
+        progress, wait_s = self.progress, self.options.wait_s
+        say_waits(progress.say)
+        held = hold(self.workspace, what=called_as(), wait_s=wait_s, say=progress.say)
+        self._lease = self._held.enter_context(held)
+        try:
+            refuse_unfinished(self.workspace.storage)
+        except ValueError:
+            self._held.close()
+            raise
+        if self.options.is_watched:
+            progress.attach(self.workspace)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Gives it back."""
+        if self.options.is_watched:
+            self.progress.end(error)
+        self._lease = None
+        self._held.close()
+
     def number(self, source: SourceConfig, part_bytes: int) -> list[int]:
         """Numbers the files of a source; gives all its parts."""
         name = source.name
         inventory = Inventory(self.workspace.storage, name)
+        self._refuse_lost(inventory)
         if source.crawl is None:
             listed = list_source(source, part_bytes)
             refuse_own_files(self.workspace, name, listed)
@@ -205,7 +260,8 @@ class Stages:
         mapped = getattr(
             importlib.import_module(module), "MapChainAtOnce" if at_once else "MapChain"
         )
-        transform = mapped(self.workspace, chain, pending, self.options.limits)
+        workspace = Workspace(self.options.dry_run) if self.options.dry_run else self.workspace
+        transform = mapped(workspace, chain, pending, self.options.limits)
         self.run(title, meters, [transform], len(pending))
         places = {(key.source, key.part) for key in pending}
         for generation in generations:
@@ -245,13 +301,43 @@ class Stages:
         transforms: Iterable[Any],
         parts: int,
     ) -> None:
-        """Runs pipelines one after the other; each is asked for when those before it are done."""
+        """Runs pipelines one after the other; each is asked for when those before it are done.
+
+        Raises:
+            LeaseLost: Another run has taken the workspace over.
+            DryRunEnded: With `dry_run`, once the first is built.
+        """
         from pipelines.run import run_transform
 
-        with self.progress.stage(title, parts=parts, meters=meters):
+        if self.options.dry_run is not None:
+            from pipelines.dataflow.transform import inspect_job
+
+            first = next(iter(transforms))
+            raise DryRunEnded(title, inspect_job(first, self.options.beam_args))
+
+        with self.progress.stage(title, parts=parts, meters=meters) as watch:
             for transform in transforms:
-                run_transform(transform, self.options.beam_args)
+                if self._lease is not None:
+                    self._lease.check()
+                run_transform(transform, self.options.beam_args, watch)
         self.parts_done += parts
+
+    def _refuse_lost(self, inventory: Inventory) -> None:
+        """Refuses to number anew what has parts already.
+
+        Raises:
+            InventoryError: Parts are committed, and which files they are of is not known.
+        """
+        if inventory.parts():
+            return
+        ledger, source = self.workspace.ledger, inventory.source
+        for generation in ledger.generations():
+            if generation.startswith(f"{EXTRACT}@") and ledger.places(generation, source):
+                raise InventoryError(
+                    f"inventory/{source}/ is gone, and parts of {source} are committed in "
+                    f"{generation}: numbered anew, files would be taken for others; restore it "
+                    "from a copy, or give the source another name"
+                )
 
     def _refuse_gone(self, unread: Sequence[PartKey]) -> None:
         for key in unread:
@@ -271,6 +357,12 @@ class Stages:
         """The parts that one of some labels sets lacks."""
         found = {k for made in labels for k in pending_parts(self.workspace, made, keys)}
         return sorted(found)
+
+
+def called_as() -> str:
+    """The command of this process, for those who find the workspace taken; without its options."""
+    words = [Path(sys.argv[0]).name, *(word for word in sys.argv[1:3] if not word.startswith("-"))]
+    return " ".join(words)
 
 
 def refuse_own_files(workspace: Workspace, source: str, listed: Sequence[Listed]) -> None:

@@ -103,7 +103,9 @@ def open_stages(output: str, processes: int | None) -> Stages:
     workspace = Workspace.create(output)
     _refuse_corpus(workspace)
     limits = Limits(processes=processes or default_processes())
-    return Stages(workspace, RunOptions(workspace=output, limits=limits), Progress())
+    return Stages(
+        workspace, RunOptions(workspace=output, limits=limits, is_watched=True), Progress()
+    )
 
 
 def find_inputs(inputs: Sequence[str], text_column: str) -> list[Root]:

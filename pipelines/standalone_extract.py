@@ -42,7 +42,7 @@ def open_output(
             "run` fills; name another folder"
         )
     limits = Limits(processes=processes or default_processes())
-    options = RunOptions(workspace=output, limits=limits, connect=connect or {})
+    options = RunOptions(workspace=output, limits=limits, connect=connect or {}, is_watched=True)
     return Stages(workspace, options, Progress())
 
 

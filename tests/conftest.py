@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-for _folder in ("workspace", "line", "shards", "mixtures", "models", "synthesize"):
+for _folder in ("workspace", "line", "shards", "mixtures", "models", "synthesize", "runners"):
     sys.path.append(str(Path(__file__).parent / _folder))

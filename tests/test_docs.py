@@ -30,6 +30,25 @@ def blocks(language: str) -> list[tuple[str, str]]:
     ]
 
 
+# What the map says of a workspace is no path of the project.
+IN_A_WORKSPACE = ("documents/", "labels/", "rejects/", "ledger/", "leases/")
+# Of Beam and its runners, which `run` hands on.
+OPTIONS = (
+    "--job_endpoint",
+    "--environment_type",
+    "--environment_config",
+    "--spark_master_url",
+    "--flink_master",
+    "--flink_version",
+    "--parallelism",
+    "--project",
+    "--region",
+    "--temp_location",
+    "--staging_location",
+    "--sdk_container_image",
+)
+
+
 def commands() -> list[tuple[str, str]]:
     """(document, command line) of every tokenmill command in a console block."""
     return [
@@ -58,7 +77,7 @@ def test_command_in_a_document_exists_with_its_options(document: str, line: str)
     for word in words:
         option = word.split("=")[0]
         # Options of Beam pass through `run`.
-        beam = option in ("--runner", "--job_endpoint", "--environment_type")
+        beam = option == "--runner" or option in OPTIONS
         if option.startswith("--") and not (beam and words[0] == "run"):
             assert option in known, f"{document}: {line}"
 
@@ -69,8 +88,8 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 
 def test_make_targets_in_the_readme_exist() -> None:
-    targets = set(re.findall(r"make ([a-z]+)", (ROOT / "README.md").read_text()))
-    made = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text()))
+    made = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"demo", "test"} <= targets <= made
 
 
@@ -89,5 +108,5 @@ def test_yaml_in_the_documents_is_accepted() -> None:
 def test_paths_in_the_map_exist() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     for path in re.findall(r"`([\w./-]+/|[\w./-]+\.(?:py|yaml|md))`", text):
-        if "/" in path and not path.startswith(("documents/", "labels/", "rejects/", "ledger/")):
+        if "/" in path and not path.startswith(IN_A_WORKSPACE):
             assert list(ROOT.glob(path)) or (ROOT / path).exists(), path

@@ -44,12 +44,14 @@ def test_beam_is_imported_only_where_pipelines_are_built() -> None:
         if any(name.split(".")[0] == "apache_beam" for name in imports(path))
     }
     assert users == {
+        "pipelines/dataflow/transform.py",
         "pipelines/deduplicate/transform.py",
         "pipelines/mix/transform.py",
         "pipelines/models/transform.py",
         "pipelines/near_duplicates/transform.py",
         "pipelines/repeats/transform.py",
         "pipelines/run.py",
+        "pipelines/worker_boot.py",
         "pipelines/workspace/transform.py",
     }
 

@@ -41,6 +41,9 @@ VERSION: Final = "1"
 JOB: Final = "annotate"
 _BATCH_ROWS: Final = 512
 _BATCH_BYTES: Final = 2 << 20
+_SECONDS_PER_BYTE: Final = 2 / (1 << 20)
+"""What a long text may take beyond what any batch may: all annotators together take half a second a
+MiB of what costs them most, addresses and numbers throughout, and a machine may be busy."""
 _NAMES_IN_DOCUMENTS: Final = {"url": "uri"}
 """Document column of annotators -> of documents, where the names differ."""
 
@@ -182,7 +185,12 @@ def _map(
     children: Children, batches: Iterable[pa.RecordBatch], specs: tuple[AnnotatorSpec, ...]
 ) -> Iterator[pa.RecordBatch]:
     function = functools.partial(annotate_rows, specs=specs)
-    return children.map(function, batches, functools.partial(null_row, specs=specs))
+    return children.map(
+        function,
+        batches,
+        functools.partial(null_row, specs=specs),
+        extra_s=lambda batch: _SECONDS_PER_BYTE * max(0, batch.nbytes - _BATCH_BYTES),
+    )
 
 
 def _repair(

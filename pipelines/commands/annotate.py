@@ -100,9 +100,9 @@ def annotate(
     if join is not None:
         _check_join(join, words, text_column)
     _say_added(added)
-    stages = open_stages(output, processes)
-    texts = label_texts(stages, words, specs, text_column)
-    keep_record(stages, texts)
+    with open_stages(output, processes) as stages:
+        texts = label_texts(stages, words, specs, text_column)
+        keep_record(stages, texts)
     console = open_console()
     _show(console, texts, specs)
     taken = sum(stages.progress.seconds.values())

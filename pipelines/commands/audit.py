@@ -1,11 +1,13 @@
 """`tokenmill audit`: is every record accounted for, and is every file what it was?"""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from pipelines.workspace.audit import AuditReport
+    from pipelines.workspace.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
@@ -18,13 +20,27 @@ def audit_command(
     sample: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of parts to hash and recount.")
     ] = 1.0,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Take back the ledger entries of damaged files, so that the next run makes them "
+            "again; hashes every file.",
+        ),
+    ] = False,
 ) -> None:
     """Checks hashes, equations, footers and alignment, and recounts parts from their inputs.
 
-    Prints what is wrong, one line a fault, and exits 1 if there is any.
+    Prints what is wrong, one line a fault, and exits 1 if there is any. With --repair it looks for
+    damage only, takes back what can be made again, and exits 1 if something cannot.
     """
+    if repair:
+        _repair(workspace)
+        return
     from pipelines.crawl.check import check_crawl
     from pipelines.deduplicate import check as exact
+    from pipelines.erasure.record import erasure_notes
+    from pipelines.erasure.swap import refuse_unfinished
     from pipelines.extract.recount import recount_faults
     from pipelines.mix.check import histogram_faults, preview_faults, tally_faults, unfinished
     from pipelines.near_duplicates import check as near
@@ -35,9 +51,11 @@ def audit_command(
     from pipelines.takedown.job import takedown_faults
     from pipelines.validation.check import validation_faults
     from pipelines.workspace.audit import audit
+    from pipelines.workspace.repair import notes_of_repairs
     from pipelines.workspace.workspace import Workspace
 
     opened = Workspace.open(workspace)
+    refuse_unfinished(opened.storage)
     report = audit(
         opened,
         sample=sample,
@@ -59,6 +77,7 @@ def audit_command(
         across_parts=[exact.cluster_faults, near.cluster_faults, repeats.repeat_faults],
     )
     report.faults += record_faults(opened)
+    report.notes += [*notes_of_repairs(opened), *erasure_notes(opened)]
     try:
         report.notes += unfinished(opened)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -100,8 +119,52 @@ def _print(report: "AuditReport") -> None:
         console.print(f"note: {failed:,} rows of labels are null, listed in rejects/annotate...")
     if report.faults:
         console.print(
-            "restore what is named from a copy; or delete it with its ledger entries, and the same "
-            "`tokenmill run` makes it again",
+            "restore what is named from a copy; or give the same command with --repair, which "
+            "takes back what can be made again, and then the same `tokenmill run`",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _repair(url: str) -> None:
+    """Takes back what is damaged, and says what it did and what it could not."""
+    from rich.console import Console
+
+    from pipelines.erasure.record import refuse_erased
+    from pipelines.erasure.swap import refuse_unfinished
+    from pipelines.workspace.lease import hold
+    from pipelines.workspace.repair import plan_repairs, repair
+    from pipelines.workspace.workspace import Workspace
+
+    console = Console(highlight=False, soft_wrap=True)
+    opened = Workspace.open(url)
+    with hold(opened, what=f"tokenmill audit {url} --repair"):
+        refuse_unfinished(opened.storage)
+        lost = list(_damaged_inventories(opened))
+        plan = plan_repairs(opened, [refuse_erased])
+        note = repair(opened, plan)
+    for path, step in sorted(plan.steps.items()):
+        told = "REFUSED" if step.action == "refused" else step.action
+        console.print(f"{told}: {path}: {step.why}", markup=False)
+    for why in lost:
+        console.print(f"REFUSED: {why}", markup=False)
+    for generation in sorted(plan.generations):
+        console.print(f"fold of {generation} written again", markup=False)
+    if not note:
+        console.print("nothing was changed" if plan.refused or lost else "no file is damaged")
+    else:
+        console.print(f"{note} keeps what was done; now give the same `tokenmill run` again")
+    if plan.refused or lost:
+        raise typer.Exit(1)
+
+
+def _damaged_inventories(workspace: "Workspace") -> Iterator[str]:
+    """What is wrong with inventories, which are no work of a part and cannot be made again."""
+    from pipelines.workspace.inventory import Inventory, InventoryError
+
+    storage = workspace.storage
+    for source in sorted({path.split("/")[1] for path in storage.files("inventory")}):
+        try:
+            Inventory(storage, source).spans()
+        except InventoryError as error:
+            yield str(error)

@@ -76,8 +76,8 @@ def crawl(
     assert output is not None
     source = read_section(("sources",), {"name": name, "crawl": settings})
     assert isinstance(source, SourceConfig)
-    stages = open_output(output, processes, connections(connect or []))
-    job = crawl_pages(stages, source)
+    with open_output(output, processes, connections(connect or [])) as stages:
+        job = crawl_pages(stages, source)
     _show(open_console(), stages, job)
 
 

@@ -103,12 +103,12 @@ def decontaminate(
     annotator = spec.annotator
     assert isinstance(annotator, Contamination)
     annotator.index_facts()  # a broken benchmark is found before a text is read
-    stages = open_stages(output, processes)
-    texts = label_texts(stages, [*inputs, *(more or [])], (spec,), text_column)
-    keep_record(stages, texts)
+    with open_stages(output, processes) as stages:
+        texts = label_texts(stages, [*inputs, *(more or [])], (spec,), text_column)
+        keep_record(stages, texts)
+        lost = _not_covered(annotator)
+        _write_not_covered(texts, lost)
     console = open_console()
-    lost = _not_covered(annotator)
-    _write_not_covered(texts, lost)
     _show(console, texts, annotator, lost)
     made = next(iter(texts.sets(_SET).values()))
     say_where(console, texts, {_SET: made})

@@ -99,14 +99,14 @@ def deduplicate(
         {"threshold": threshold, "min_documents": min_documents},
         {"max_removed": max_removed, "max_cluster": max_cluster},
     )
-    stages = open_stages(output, processes)
     names = ("signatures", "minhash") if "near" in asked.levels else ("signatures",)
     specs = tuple(spec_of(name, {}) for name in names)
-    texts = label_texts(stages, [*inputs, *(more or [])], specs, text_column)
-    plan = _find(stages, texts, asked)
-    sets = {**plan.label_sets, **_find_spans(stages, texts, asked, plan)}
-    further = {name: made.name for name, made in sets.items() if name != _DUPLICATES}
-    keep_record(stages, texts, duplicates=plan.labels.name, labels=further)
+    with open_stages(output, processes) as stages:
+        texts = label_texts(stages, [*inputs, *(more or [])], specs, text_column)
+        plan = _find(stages, texts, asked)
+        sets = {**plan.label_sets, **_find_spans(stages, texts, asked, plan)}
+        further = {name: made.name for name, made in sets.items() if name != _DUPLICATES}
+        keep_record(stages, texts, duplicates=plan.labels.name, labels=further)
     console = open_console()
     found = duplicates_found(stages.workspace.ledger, plan.labels.name, further)
     _show(console, stages, texts, plan, found)

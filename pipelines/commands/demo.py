@@ -11,20 +11,26 @@ HOST = "site.example"
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("demo")(demo)
+    app.command(
+        "demo", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+    )(demo)
 
 
 def demo(
+    context: typer.Context,
     workspace: Annotated[str, typer.Option(help="Folder for the result.")] = "work/demo",
 ) -> None:
     """Crawls the site of examples/ and takes it to the token shards of three training stages.
 
-    The site is served on loopback, for as long as the demo runs.
+    The site is served on loopback, for as long as the demo runs. Options that tokenmill does not
+    know go to Beam, for example --runner=PrismRunner.
     """
+    from pipelines.commands.run import refuse_mistyped
     from pipelines.commands.running import run_and_report
     from pipelines.config import load_corpus
     from pipelines.crawl.site_server import serve_site
 
+    refuse_mistyped(context.args)
     corpus = EXAMPLES / "corpus.yaml"
     if not corpus.is_file():
         raise ValueError(
@@ -38,5 +44,5 @@ def demo(
             tokens=None,
             processes=None,
             connect={HOST: f"127.0.0.1:{port}"},
-            beam_args=(),
+            beam_args=tuple(context.args),
         )

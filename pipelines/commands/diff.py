@@ -1,4 +1,4 @@
-"""`tokenmill diff`: what an edit of a mixture changes in what is drawn.
+"""`tokenmill diff`: what an edit of a mixture changes in what is drawn, or what two runs differ in.
 
 Both mixtures are planned on the labels of the last run; what is printed is the difference of the
 two plans, the largest changes of what is expected first: what is drawn differs by chance too.
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pipelines.mix.outlook import StageOutlook
 
 TOP: Final = 10
+_RUN: Final = "run"
 _NAMED: Final = 8  # groups that a sentence names
 _ARROW: Final = "->"
 _WIDE: Final = 100  # characters from which on tables show expected tokens beside the drawn ones
@@ -49,24 +50,52 @@ def register(app: typer.Typer) -> None:
 
 
 def diff(
-    workspace: Annotated[str, typer.Argument(help="Folder or URL of a workspace with a run.")],
-    before: Annotated[
-        str, typer.Argument(help="A mixture YAML, or the name of one that ships or was run.")
+    workspace: Annotated[
+        str, typer.Argument(help="Folder or URL of a workspace with a run; or the word `run`.")
     ],
-    after: Annotated[str, typer.Argument(help="Another.")],
+    before: Annotated[
+        str,
+        typer.Argument(
+            help="A mixture YAML, or the name of one that ships or was run; after `run` a "
+            "workspace, or WORKSPACE#NUMBER for a run of its history."
+        ),
+    ],
+    after: Annotated[
+        str | None, typer.Argument(help="Another. After `run` it may be left out.")
+    ] = None,
     tokens: Annotated[
         str | None, typer.Option(help="Budget of every stage of both: 2M, 300B, max.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Rows of a table.")] = TOP,
     every: Annotated[bool, typer.Option("--all", help="All rows of all tables.")] = False,
+    language: Annotated[
+        str | None, typer.Option(help="After `run`: follow this one, such as tha_Thai.")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write it to a file, with exact numbers.")
     ] = None,
 ) -> None:
-    """Shows what an edit of a mixture changes, before a shard is written.
+    """Shows what an edit of a mixture changes, or, as `diff run A B`, what two runs differ in.
 
-    Stages are matched by name. Tokens are planned tokens that are drawn, as `tokenmill plan` shows.
+    Of mixtures, before a shard is written: stages are matched by name; tokens are planned tokens
+    that are drawn, as `tokenmill plan` shows.
+
+    Of runs: documents and tokens by language, source, topic and kind, the step that each change
+    comes from (fewer such documents, quality, duplicates, the mixture), and the settings that
+    differ there. `diff run W` compares the last two runs of the workspace W.
     """
+    if workspace == _RUN:
+        from pipelines.commands.diff_runs import diff_runs
+
+        if tokens is not None:
+            raise ValueError("--tokens: found with `diff run`; it is of mixtures: leave it out")
+        diff_runs(before, after, language=language, top=None if every else top, json_file=json_file)
+        return
+    if after is None or language is not None:
+        raise ValueError(
+            f"found {'--language' if after else 'one mixture'}; allowed are `tokenmill diff "
+            "WORKSPACE BEFORE AFTER` with two mixtures, or `tokenmill diff run A B` with two runs"
+        )
     from pipelines.mix.comparison import compare
     from pipelines.mix.planning import open_plan
 

@@ -87,8 +87,8 @@ def extract(
     settings = read_section(("extract",), parse_options(option or []))
     assert isinstance(settings, ExtractConfig)
     model = _reader(settings, models)
-    stages = open_output(output, processes)
-    jobs = extract_files(stages, inputs, settings, base, model)
+    with open_output(output, processes) as stages:
+        jobs = extract_files(stages, inputs, settings, base, model)
     _show(open_console(), stages, jobs)
 
 

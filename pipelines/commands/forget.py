@@ -1,13 +1,19 @@
-"""`tokenmill forget`: addresses and hosts that are to be taken down."""
+"""`tokenmill forget`: addresses, hosts and documents that are to be taken down."""
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
-    from pipelines.takedown.holdings import Holdings
-    from pipelines.workspace.takedown import Takedowns
+    from pipelines.takedown.copies import Copies
+    from pipelines.takedown.holdings import HeldInShard, Holdings
+    from pipelines.workspace.takedown import Takedown, Takedowns
+    from pipelines.workspace.workspace import Workspace
+
+_SHOWN: Final = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -23,44 +29,92 @@ def forget_command(
             help="Addresses (with all below their paths) or hosts; both with all hosts below."
         ),
     ] = None,
+    url: Annotated[
+        list[str] | None, typer.Option(help="An address, with all below its path.")
+    ] = None,
+    host: Annotated[list[str] | None, typer.Option(help="A host, with all hosts below.")] = None,
+    id_: Annotated[
+        list[str] | None,
+        typer.Option("--id", help="A document, by the 32 digits that `trace` shows."),
+    ] = None,
+    with_copies: Annotated[
+        bool, typer.Option("--with-copies", help="Also exact and near duplicates of them.")
+    ] = False,
     reason: Annotated[str, typer.Option(help="Why, for whoever asks later.")] = "",
     show: Annotated[bool, typer.Option("--list", help="Show what is forgotten; add nothing.")] = (
         False
     ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Takes addresses or hosts down, for good; there is no way back but another workspace.
+    """Takes addresses, hosts or documents down, for good; nothing takes a takedown back.
 
-    What it does: no crawl into this workspace asks for them again, in no round and no pass. No
-    extraction makes documents of them, from whatever source, and no model is asked about them.
-    Documents made before, and what models made of them, are set aside by every plan that is made
-    from now on, by run, plan and shards alike.
+    What it does: no crawl into this workspace asks for the addresses again, in no round and no
+    pass. No extraction makes documents of them, nor of a record whose id is forgotten, from
+    whatever source and with whatever settings, and no model is asked about them. Documents made
+    before, and what models made of them, are set aside by every plan that is made from now on, by
+    run, plan and shards alike.
 
     What it does not do: it deletes nothing. Archives, documents, answers of models and token shards
     that hold the texts stay on disk, and plans made before stay as they are; which of them hold
-    something is printed, and `tokenmill prune --drop` removes what a plan pins. Copies of the texts
-    under other addresses are not found; but copies that a forgotten document stands for as
-    duplicates go with it. Of documents without an address nothing is known.
+    something is printed. `tokenmill erase` erases it, and `tokenmill prune --drop` removes what a
+    plan pins. Copies under other addresses stay, unless --with-copies is given; they are listed. An
+    address whose document is forgotten by its id alone may be asked for again.
     """
+    from pipelines.takedown.copies import find_copies
     from pipelines.takedown.holdings import find_holdings
-    from pipelines.workspace.takedown import entries_of, read_takedowns, take_down
+    from pipelines.workspace.takedown import read_takedowns
     from pipelines.workspace.workspace import Workspace
 
     opened = Workspace.open(workspace)
-    if show == bool(what):
+    asked = [*(what or ()), *(url or ()), *_hosts(host or [])]
+    if show == bool(asked or id_):
         raise ValueError(
-            f"found {'both' if show else 'neither'} of addresses and --list; allowed: one of them, "
-            "such as `tokenmill forget example.org --workspace DIR` or `--list --workspace DIR`"
+            f"found {'both' if show else 'neither'} of what to forget and --list; allowed: one of "
+            "them, such as `tokenmill forget --host example.org --workspace DIR` or `--list "
+            "--workspace DIR`"
         )
-    if what:
-        made = take_down(opened.storage, entries_of(what), reason)
-        for entry in made.entries:
-            typer.echo(f"forgotten: {_named(entry)}")
+    made = None if show else _forget(opened, asked, id_ or [], reason, with_copies=with_copies)
     takedowns = read_takedowns(opened.storage)
-    if show:
-        for line in _listed(takedowns):
-            typer.echo(line)
-    for line in _told(find_holdings(opened, takedowns)):
+    holdings = find_holdings(opened, takedowns)
+    copies = find_copies(opened, holdings.ids)
+    if as_json:
+        typer.echo(json.dumps(_json(takedowns, made, holdings, copies)))
+        return
+    for line in _listed(takedowns) if made is None else _forgotten(made):
         typer.echo(line)
+    for line in (*_told(holdings), *_told_copies(copies)):
+        typer.echo(line)
+
+
+def _hosts(written: list[str]) -> list[str]:
+    """Refuses addresses where hosts are asked for."""
+    from pipelines.workspace.takedown import entries_of, is_whole_host
+
+    for text in written:
+        if not is_whole_host(entries_of([text])[0]):
+            raise ValueError(
+                f"found --host {text!r}; allowed: a host such as example.org, without a path; give "
+                "an address as --url"
+            )
+    return written
+
+
+def _forget(
+    workspace: "Workspace", asked: list[str], ids: list[str], reason: str, *, with_copies: bool
+) -> "Takedown":
+    """Adds the takedown, with what was made of the documents."""
+    from pipelines.takedown.copies import find_copies
+    from pipelines.takedown.documents import made_of
+    from pipelines.takedown.holdings import find_holdings
+    from pipelines.workspace.takedown import Takedown, Takedowns, entries_of, ids_of, take_down
+
+    entries, named = entries_of(asked), ids_of(ids)
+    told = Takedowns((Takedown(entries=entries, reason="", at="", ids=named),))
+    if with_copies:
+        copies = find_copies(workspace, find_holdings(workspace, told).ids)
+        named = (*named, *copies.ids)
+        told = Takedowns((Takedown(entries=entries, reason="", at="", ids=named),))
+    return take_down(workspace.storage, entries, reason, (*named, *made_of(workspace, told)))
 
 
 def _named(entry: str) -> str:
@@ -71,6 +125,15 @@ def _named(entry: str) -> str:
     return f"address {entry} and all below it, on all hosts below too"
 
 
+def _forgotten(made: "Takedown") -> Iterator[str]:
+    for entry in made.entries:
+        yield f"forgotten: {_named(entry)}"
+    for id_ in made.ids[:_SHOWN]:
+        yield f"forgotten: document {id_}"
+    if len(made.ids) > _SHOWN:
+        yield f"forgotten: {len(made.ids) - _SHOWN:,} more documents; see --json"
+
+
 def _listed(takedowns: "Takedowns") -> Iterator[str]:
     if not takedowns.made:
         yield "nothing was taken down"
@@ -78,6 +141,8 @@ def _listed(takedowns: "Takedowns") -> Iterator[str]:
         why = f": {made.reason}" if made.reason else ""
         for entry in made.entries:
             yield f"{made.at}  {_named(entry)}{why}"
+        for id_ in made.ids:
+            yield f"{made.at}  document {id_}{why}"
 
 
 def _told(holdings: "Holdings") -> Iterator[str]:
@@ -91,10 +156,56 @@ def _told(holdings: "Holdings") -> Iterator[str]:
     yield f"{sum(holdings.documents.values()):,} documents stand under what is forgotten:"
     for name, number in holdings.documents.items():
         yield f"  {number:,} in {name}; plans from now on leave them out"
-    for folder, drawn in holdings.shards.items():
+    yield from _told_shards(holdings.shards)
+    yield "to erase them from every file of this workspace: tokenmill erase WORKSPACE"
+
+
+def _told_shards(shards: tuple["HeldInShard", ...]) -> Iterator[str]:
+    for folder in dict.fromkeys(held.folder for held in shards):
+        some = [held for held in shards if held.folder == folder]
+        draws, tokens = sum(held.draws for held in some), sum(held.tokens for held in some)
         yield (
-            f"  {drawn.documents:,} with {drawn.tokens:,} tokens in {folder}; to remove them with "
-            f"their plan: tokenmill prune WORKSPACE --drop {drawn.plan} --yes"
+            f"  {draws:,} draws with {tokens:,} tokens in {folder}; to remove them with "
+            f"their plan: tokenmill prune WORKSPACE --drop {some[0].plan} --yes"
         )
-    if holdings.shards:
+        for held in some[:_SHOWN]:
+            yield (
+                f"    {held.shard} (stage {held.stage}): {held.documents:,} documents, "
+                f"{held.draws:,} draws, {held.tokens:,} tokens"
+            )
+        if len(some) > _SHOWN:
+            yield f"    and {len(some) - _SHOWN:,} more shards; see --json"
+    if shards:
         yield "give `tokenmill run` first, or `plan` and `shards`, for shards without them"
+
+
+def _told_copies(copies: "Copies") -> Iterator[str]:
+    if not copies.ids:
+        return
+    yield (
+        f"{len(copies.ids):,} copies of them stay under addresses of their own; --with-copies "
+        "forgets them too"
+    )
+    if copies.stood_for:
+        yield (
+            f"  {copies.stood_for:,} of them are not drawn either, for a forgotten document stands "
+            "for them in the clusters of the last run"
+        )
+    for id_ in copies.ids[:_SHOWN]:
+        yield f"  {id_}"
+    if len(copies.ids) > _SHOWN:
+        yield f"  and {len(copies.ids) - _SHOWN:,} more; see --json"
+
+
+def _json(
+    takedowns: "Takedowns", made: "Takedown | None", holdings: "Holdings", copies: "Copies"
+) -> dict[str, object]:
+    return {
+        "added": None if made is None else asdict(made),
+        "takedowns": [asdict(one) for one in takedowns.made],
+        "documents": dict(holdings.documents),
+        "shards": [asdict(held) for held in holdings.shards],
+        "archives": dict(holdings.archives),
+        "copies": list(copies.ids),
+        "copies_not_drawn": copies.stood_for,
+    }

@@ -39,3 +39,23 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigError(f"--option {key}: found {value!r}, which is no YAML") from error
     return found
+
+
+def read_quantity(option: str, kind: Any, written: str) -> float:  # noqa: ANN401 - a pydantic type
+    """A size, time or share as people write it.
+
+    Args:
+        option: Its name, for the message.
+        kind: Of `pipelines.quantities`.
+        written: What was given.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return float(TypeAdapter(kind).validate_python(written))
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{option}: found {written!r}; {why}; change it") from error

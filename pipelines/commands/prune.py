@@ -1,8 +1,13 @@
 """`tokenmill prune`: remove what no plan pins, and files that no ledger names."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pipelines.workspace.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
@@ -20,16 +25,26 @@ def prune_command(
 ) -> None:
     """Lists generations that no plan pins and files that no ledger names; --yes deletes them.
 
-    Do not prune while a run is under way: its files in the making look like orphans.
+    Nothing is deleted while a run is under way: its files in the making look like orphans.
     """
-    from pipelines.mix.pinned import pinned_generations
-    from pipelines.mix.plan import plan_folders
-    from pipelines.workspace.prune import find_prunable, prune
+    from pipelines.erasure.swap import refuse_unfinished
+    from pipelines.workspace.lease import hold
     from pipelines.workspace.workspace import Workspace
 
     opened = Workspace.open(workspace)
+    refuse_unfinished(opened.storage)
+    with hold(opened, what="tokenmill prune", say=typer.echo) if yes else nullcontext():
+        _prune(opened, drop or [], yes=yes)
+
+
+def _prune(opened: "Workspace", drop: Sequence[str], *, yes: bool) -> None:
+    """Lists what can go, and deletes it where that is asked."""
+    from pipelines.mix.pinned import pinned_generations
+    from pipelines.mix.plan import plan_folders
+    from pipelines.workspace.prune import find_prunable, prune
+
     folders = plan_folders(opened)
-    dropped = [f"mixtures/{name}" for name in drop or []]
+    dropped = [f"mixtures/{name}" for name in drop]
     for folder in dropped:
         if folder not in folders:
             raise ValueError(

@@ -35,16 +35,36 @@ def run(
             help="HOST=ADDRESS:PORT: reach a host of a crawl there; may be given more than once."
         ),
     ] = None,
+    wait: Annotated[
+        str, typer.Option(metavar="TIME", help="Wait for another run in the workspace: 30min.")
+    ] = "0s",
+    prometheus: Annotated[
+        Path | None, typer.Option(help="Keep the figures of the run in this text file.")
+    ] = None,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Progress as one JSON object a line, each minute.")
+    ] = False,
+    shuffle_memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of a shuffle in this process; default: 1GB."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Build and check the first Dataflow job; submit nothing."),
+    ] = False,
 ) -> None:
     """Takes a corpus from its input files to token shards.
 
     What is committed is not done again: give the same command after a crash, and it goes on.
     Options that tokenmill does not know go to Beam, for example --runner=SparkRunner.
     """
+    from pipelines.commands.options import read_quantity
     from pipelines.commands.running import run_and_report
     from pipelines.config import load_corpus
+    from pipelines.quantities import Bytes, Seconds
+    from pipelines.watching.settings import WatchOptions
 
-    _refuse_mistyped(context.args)
+    refuse_mistyped(context.args)
     sys.path.append(str(corpus.resolve().parent))  # for annotators that stand beside corpus.yaml
     config = load_corpus(corpus)
     run_and_report(
@@ -54,6 +74,14 @@ def run(
         processes=processes,
         connect=connections(connect or []),
         beam_args=tuple(context.args),
+        watch=WatchOptions(prometheus=prometheus, log_lines=log_json),
+        wait_s=read_quantity("--wait", Seconds, wait),
+        shuffle_memory=(
+            None
+            if shuffle_memory is None
+            else int(read_quantity("--shuffle-memory", Bytes, shuffle_memory))
+        ),
+        dry_run=dry_run,
     )
 
 
@@ -75,7 +103,7 @@ def connections(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _refuse_mistyped(args: Sequence[str]) -> None:
+def refuse_mistyped(args: Sequence[str]) -> None:
     """Refuses what is neither ours nor can be an option of Beam.
 
     What Beam does not know is refused by `pipelines.run`, which alone may import it.
@@ -96,4 +124,15 @@ def _refuse_mistyped(args: Sequence[str]) -> None:
             )
 
 
-_OPTIONS = ("--workspace", "--tokens", "--processes", "--connect", "--help")
+_OPTIONS = (
+    "--workspace",
+    "--tokens",
+    "--processes",
+    "--connect",
+    "--wait",
+    "--prometheus",
+    "--log-json",
+    "--shuffle-memory",
+    "--dry-run",
+    "--help",
+)

@@ -55,12 +55,15 @@ def shards(
     What is committed is not written again. Options that tokenmill does not know go to Beam, for
     example --runner=SparkRunner.
     """
+    from pipelines.commands.running import checked_options
     from pipelines.mix.planning import open_plan
     from pipelines.progress import Progress
     from pipelines.run_record import write_run_record
+    from pipelines.runners import choose
     from pipelines.shards.outcome import outcomes
     from pipelines.shards.writing import ShardSettings, map_parts_here, write_shards
     from pipelines.workspace.children import Limits, default_processes
+    from pipelines.workspace.lease import hold
     from token_shards.formats import check_format
 
     if output_format is not None:
@@ -71,12 +74,12 @@ def shards(
     settings = ShardSettings(
         tokenizer=record.tokenizer, eod=record.eod, format=output_format or record.shard_format
     )
-    jobs = write_shards(
-        opened,
-        plan,
-        settings,
-        map_parts_here(opened, limits, progress, tuple(context.args)),
-    )
+    choice = choose(context.args, workspace=workspace)
+    for line in (*choice.says, *checked_options(choice.args)):
+        progress.say(line)
+    with hold(opened, what="tokenmill shards", say=progress.say):
+        run_parts = map_parts_here(opened, limits, progress, choice.args)
+        jobs = write_shards(opened, plan, settings, run_parts)
     before, record = (
         record,
         replace(

@@ -116,8 +116,8 @@ def synthesize(
     )
     assert isinstance(settings, SynthesizeConfig)
     asked = _model(models, model, url, api_key_env)
-    stages = open_stages(output, processes)
-    cooked = cook(stages, inputs, settings, asked, text_column=text_column)
+    with open_stages(output, processes) as stages:
+        cooked = cook(stages, inputs, settings, asked, text_column=text_column)
     _show(open_console(), cooked)
 
 

@@ -145,10 +145,13 @@ def _document_read(found: "ReadRange", names: Mapping[bytes, str]) -> str:
 
 
 def _show(workspace: "Workspace", found: "Found") -> None:
+    from pipelines.erasure.record import erased_at
     from pipelines.workspace.tracing import document_of, labels_of, ranges_of
 
     document = document_of(workspace, found)
     _line("document", found.id.hex())
+    if at := erased_at(workspace, found.id):
+        _line("  erased", f"on {at}; its rows stay, blanked, and its tokens are EOD")
     for name in ("uri", "source", "media_type", "license", "declared_language", "extractor"):
         _line(f"  {name}", document[name])
     _line("  from", _place(document["locator"]))

@@ -12,7 +12,7 @@ from typing import IO, Any
 import pyarrow as pa
 from fastwarc.warc import ArchiveIterator
 
-from pipelines.crawl.fetches import is_gone
+from pipelines.crawl.fetches import PSEUDONYM, is_gone
 from pipelines.crawl.schema import (
     FETCHED,
     NOT_FETCHED,
@@ -37,7 +37,7 @@ def check_crawl(workspace: Workspace, entry: Entry) -> Iterator[str]:
     if entry.job == "crawl.frontier":
         yield from _frontier_faults(workspace, entry)
         return
-    names = ["kind", "outcome", "reason", "status", "final_url", "digest", "offset"]
+    names = ["url", "kind", "outcome", "reason", "status", "final_url", "digest", "offset"]
     names += ["revisit", "held"]
     rows = read_table(workspace.storage, entry.file("fetches"), names).to_pylist()
     pages = Counter(row["outcome"] for row in rows if row["kind"] == PAGE)
@@ -63,14 +63,19 @@ def check_crawl(workspace: Workspace, entry: Entry) -> Iterator[str]:
 
 
 def _is_kept_page(row: dict[str, Any]) -> bool:
-    return bool(row["kind"] == PAGE and row["outcome"] == FETCHED)
+    return bool(row["kind"] == PAGE and row["outcome"] == FETCHED and not _is_erased(row))
+
+
+def _is_erased(row: dict[str, Any]) -> bool:
+    """Whether an erasure took the record of a fetch out of the archive."""
+    return str(row["url"]).startswith(PSEUDONYM)
 
 
 def _archive_faults(
     workspace: Workspace, entry: Entry, rows: list[dict[str, Any]]
 ) -> Iterator[str]:
     path = entry.file("warc").path
-    archived = [row for row in rows if row["offset"] is not None]
+    archived = [row for row in rows if row["offset"] is not None and not _is_erased(row)]
     expected = Counter((row["final_url"], _revisited(row) or row["digest"]) for row in archived)
     with workspace.storage.open(path) as file:
         kinds, responses, faults = _read_archive(file)

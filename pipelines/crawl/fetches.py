@@ -7,6 +7,8 @@ from pipelines.crawl.archive import Validators
 from pipelines.crawl.schema import FETCHED, HELD, PAGE, POLICY, ROBOTS, SITEMAP
 from pipelines.crawl.targets import Visit
 
+PSEUDONYM: Final = "erased:"
+"""What stands before the hash of an address that was erased; no such address is asked for."""
 _GONE: Final = (404, 410)  # RFC 9110 15.5.5 and 15.5.11
 
 

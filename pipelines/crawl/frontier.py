@@ -18,7 +18,7 @@ from pipelines.crawl.known import GROUP_ROWS, KNOWN
 from pipelines.crawl.schema import FRONTIER
 from pipelines.crawl.targets import Target
 from pipelines.workspace.ledger import Entry, FileRef
-from pipelines.workspace.parts import publish_file
+from pipelines.workspace.parts import open_part, publish_file
 from pipelines.workspace.storage import Storage
 
 _REST_ROWS: Final = 1 << 17  # of a row group of addresses that are in no part
@@ -110,7 +110,7 @@ def part_targets(storage: Storage, entry: Entry, part: int) -> dict[str, list[Ta
         entry: The round's.
         part: Number of the part.
     """
-    with storage.open(entry.file("frontier").path) as file:
+    with open_part(storage, entry.file("frontier")) as file:
         reader = pq.ParquetFile(file, page_checksum_verification=True)
         # Row groups before a part are parts themselves.
         table = reader.read_row_group(part - entry.detail["first_part"])

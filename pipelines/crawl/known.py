@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from pipelines.extract.uris import host_of
 from pipelines.workspace.ledger import Entry, FileRef
+from pipelines.workspace.parts import open_part
 from pipelines.workspace.storage import Storage
 
 KNOWN: Final = pa.schema(
@@ -160,7 +161,7 @@ def known_of_hosts(
 
 def _of_hosts(storage: Storage, ref: FileRef, wanted: npt.NDArray[np.uint64]) -> Iterator[pa.Table]:
     """host_key and url_key of the rows of some hosts that are not left over."""
-    with storage.open(ref.path) as file:
+    with open_part(storage, ref) as file:
         reader = pq.ParquetFile(file, page_checksum_verification=True)
         for number in range(reader.num_row_groups):
             group = reader.metadata.row_group(number).column(0).statistics

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.crawl.fetches import PSEUDONYM
 from pipelines.crawl.known import KNOWN, address_keys, files_of, merged_rounds
 from pipelines.crawl.planning import FOUND, Batches, Sources
 from pipelines.crawl.schema import FETCHED, FRONTIER, PAGE, PLANNED, SITEMAP, WAITING
@@ -141,7 +142,8 @@ def _links(storage: Storage, entry: Entry) -> Iterator[pa.RecordBatch]:
     for batch in read_batches(storage, entry.file("links"), batch_rows=1 << 15):
         held = pa.nulls(batch.num_rows, FOUND.field("held").type)
         columns = [batch.column(name) for name in FOUND.names[:-1]]
-        yield pa.RecordBatch.from_arrays([*columns, held], schema=FOUND)
+        found = pa.RecordBatch.from_arrays([*columns, held], schema=FOUND)
+        yield found.filter(_standing(found.column("url")))
 
 
 def _found_rows(rows: Sequence[tuple[str, str, int]], held: Any = None) -> pa.RecordBatch:  # noqa: ANN401 - pyarrow has no types
@@ -166,6 +168,7 @@ def _redirects(storage: Storage, entry: Entry) -> Iterator[pa.RecordBatch]:
     for batch in read_batches(storage, entry.file("fetches"), names):
         led = pc.fill_null(pc.not_equal(batch.column("final_url"), batch.column("url")), False)
         led = pc.and_(led, pc.is_in(batch.column("kind"), _ASKED_AS))
+        led = pc.and_(led, _standing(batch.column("url")))
         some = batch.filter(led)
         columns = (some.column(name).to_pylist() for name in ("final_url", "kind"))
         yield _found_rows([(url, kind, 0) for url, kind in zip(*columns, strict=True)])
@@ -181,6 +184,7 @@ def _asked_again(storage: Storage, entry: Entry) -> Iterator[pa.RecordBatch]:
             pc.or_(pc.equal(status, _TOO_MANY_REQUESTS), pc.greater_equal(status, _SERVER_ERROR)),
         )
         wanted = pc.or_(pc.equal(batch.column("outcome"), FETCHED), may_pass)
+        wanted = pc.and_(wanted, _standing(batch.column("url")))
         some = batch.filter(pc.and_(wanted, pc.is_in(batch.column("kind"), _ASKED_AS)))
         columns = (some.column(name).to_pylist() for name in ("url", "kind", "depth"))
         yield _found_rows(list(zip(*columns, strict=True)), some.column("held"))
@@ -201,8 +205,14 @@ def _carried(storage: Storage, last: Entry, done: Sequence[Entry]) -> Iterator[p
             turn = pc.add(batch.column("turn"), again.cast(pa.int32()))
             batch = batch.set_column(FRONTIER.names.index("turn"), FRONTIER.field("turn"), turn)
             waits = pc.or_(waits, again)
+        waits = pc.and_(waits, _standing(batch.column("url")))
         if pc.any(waits).as_py():
             yield batch.filter(waits)
+
+
+def _standing(urls: pa.StringArray) -> pa.BooleanArray:
+    """Which addresses were not erased: bool[n]."""
+    return pc.invert(pc.starts_with(urls, PSEUDONYM))
 
 
 def _deferred(storage: Storage, done: Sequence[Entry]) -> npt.NDArray[np.uint64]:

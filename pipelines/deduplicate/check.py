@@ -37,6 +37,7 @@ from pipelines.near_duplicates.store import texts_at
 from pipelines.workspace.jobs import PARTITIONS
 from pipelines.workspace.ledger import Entry, FileRef
 from pipelines.workspace.parts import read_table
+from pipelines.workspace.takedown import erased_ids
 from pipelines.workspace.workspace import Workspace
 
 _ROLES: Final = (ALONE, REPRESENTATIVE, DUPLICATE, REPEATED_RECORD)
@@ -178,10 +179,11 @@ def label_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
         return
     labels = read_table(workspace.storage, entry.file("labels"))
     documents = _documents_of(entry)
+    gone = erased_ids(workspace.storage)
     if level == URL:
-        yield from _url_faults(workspace, entry, documents, labels)
+        yield from _url_faults(workspace, entry, documents, labels, gone)
     else:
-        yield from _text_faults(workspace, entry, documents, labels, level)
+        yield from _text_faults(workspace, entry, documents, labels, level, gone)
 
 
 def _documents_of(entry: Entry) -> FileRef:
@@ -189,11 +191,12 @@ def _documents_of(entry: Entry) -> FileRef:
     return FileRef(kind="documents", path=path, sha256="", bytes=0, rows=0)
 
 
-def _some_copies(labels: pa.Table) -> npt.NDArray[np.int64]:
-    """Rows that are copies, spread over the part, int64[n]."""
+def _some_copies(labels: pa.Table, gone: pa.Array) -> npt.NDArray[np.int64]:
+    """Rows that are copies, spread over the part, int64[n]; none that was erased on either side."""
     role = labels.column(3)
     is_copy = pc.is_in(role, value_set=pa.array([DUPLICATE, REPEATED_RECORD]))
-    rows = np.flatnonzero(is_copy.to_numpy())
+    either = pc.or_(pc.is_in(labels.column(0), gone), pc.is_in(labels.column(1), gone))
+    rows = np.flatnonzero(is_copy.to_numpy() & ~either.to_numpy())
     return rows[:: max(1, math.ceil(len(rows) / _RECOUNTED))]
 
 
@@ -220,7 +223,7 @@ def _grouping_faults(
 
 
 def _url_faults(
-    workspace: Workspace, entry: Entry, documents: FileRef, labels: pa.Table
+    workspace: Workspace, entry: Entry, documents: FileRef, labels: pa.Table, gone: pa.Array
 ) -> Iterator[str]:
     """The addresses of a part, all of them, and those of some representatives in other parts."""
     path = entry.file("labels").path
@@ -228,10 +231,11 @@ def _url_faults(
     keys = url_keys(uris)
     yield from _grouping_faults(path, keys, labels.column("url_cluster"), "address")
     lost = pc.and_(pc.is_null(keys), pc.is_valid(labels.column("url_cluster").combine_chunks()))
+    lost = pc.and_(lost, pc.invert(pc.is_in(labels.column(0).combine_chunks(), gone)))
     if pc.any(lost).as_py():
         yield f"{path}: rows without a web address are in clusters"
         return
-    rows = _some_copies(labels)
+    rows = _some_copies(labels, gone)
     heads = _heads(workspace, entry, labels, rows, keys.take(pa.array(rows)))
     if heads is None:
         return
@@ -255,14 +259,19 @@ def _uris(workspace: Workspace, documents: FileRef, rows: npt.NDArray[np.int64])
 
 
 def _text_faults(
-    workspace: Workspace, entry: Entry, documents: FileRef, labels: pa.Table, level: str
+    workspace: Workspace,
+    entry: Entry,
+    documents: FileRef,
+    labels: pa.Table,
+    level: str,
+    gone: pa.Array,
 ) -> Iterator[str]:
     """The hashes of a part, all of them, and the texts of some copies and representatives."""
     path, column = entry.file("labels").path, _HASHES[level]
     signed = _signatures(workspace, entry)
     keys = collapse_keys(signed, level)
     yield from _grouping_faults(path, keys, labels.column(f"{level}_cluster"), column)
-    rows = _some_copies(labels)
+    rows = _some_copies(labels, gone)
     payload = workspace.ledger.payload(f"{entry.job}@{entry.fp}")
     heads = _heads(
         workspace,

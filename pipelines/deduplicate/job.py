@@ -42,7 +42,7 @@ from pipelines.near_duplicates.stars import NEAR_DUPLICATE
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import METER, PARTITIONS, PartKey, entry_of
 from pipelines.workspace.ledger import FileRef, Stopwatch
-from pipelines.workspace.parts import PartFile, labels_folder, read_table
+from pipelines.workspace.parts import PartFile, labels_folder, open_part, read_table
 from pipelines.workspace.workspace import Workspace
 
 SENT: Final = pa.schema([pa.field("labels", pa.int8(), nullable=False), *DECISION])
@@ -161,7 +161,7 @@ def _read(
     """Row groups are sorted by source and part: those outside the range are not read."""
     ref = workspace.ledger.get(generation, PARTITIONS, partition).file(kind)
     numbers = sorted(number for number, _ in places)
-    with workspace.storage.open(ref.path) as opened:
+    with open_part(workspace.storage, ref) as opened:
         return pq.read_table(
             opened,
             filters=[("source", ">=", numbers[0]), ("source", "<=", numbers[-1])],

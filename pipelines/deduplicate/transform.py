@@ -73,7 +73,8 @@ def steps(
         yield FindClusters(workspace, plan, keys, some)
     if plan.near is not None and DUPLICATES in pending:
         yield from near_steps(workspace, plan.near, keys, limits, memory_bytes)
-    parts = sorted({key for some in pending.values() for key in some}, key=keys.index)
+    wanted = {key for some in pending.values() for key in some}
+    parts = [key for key in keys if key in wanted]
     num_bytes = _num_decisions(workspace, plan, pending) * _DECISION_BYTES
     for few in passes(parts, num_bytes, memory_bytes):
         yield LabelDuplicates(workspace, plan, few, tuple(pending))

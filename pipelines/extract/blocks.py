@@ -2,8 +2,9 @@
 
 A block is cut where it costs nothing: at the last newline of some megabytes, or at a batch of rows.
 A plain file is read in blocks as it lies on disk, a packed one by way of `frames`.
-What cannot be cut so (the end of a packed file, a broken frame, a line beyond the limit, a row
-group that cannot be decoded) is read record by record, by the readers of `tables`.
+A line longer than a block is a block of its own. What cannot be cut so (a broken frame, a line
+beyond the limit, a row group that cannot be decoded) is told record by record, by the readers of
+`tables`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,15 +16,15 @@ import pyarrow.parquet as pq
 
 from pipelines.extract.frames import FrameStream
 from pipelines.extract.inputs import InputRange, ReadSettings, open_input
-from pipelines.extract.packing import codec_of
+from pipelines.extract.packing import Codec, codec_of
 from pipelines.extract.rows import TRANSIENT, Record, unreadable
 from pipelines.extract.tables import (
     BAD_DATA,
     BATCH_ROWS,
+    Line,
     Lines,
     columns_read,
     lost_rows,
-    read_jsonl,
     read_parquet,
     record_of_line,
 )
@@ -33,7 +34,7 @@ _BLOCK_BYTES: Final = 2 << 20
 
 @dataclass(frozen=True, slots=True)
 class LineBlock:
-    """Whole lines of a JSONL file."""
+    """Whole lines of a JSONL file; the last line of a file may lack its newline."""
 
     offset: int
     """Byte at which the first begins, among the unpacked bytes."""
@@ -43,6 +44,12 @@ class LineBlock:
     def end(self) -> int:
         """Byte behind the last."""
         return self.offset + int(self.data.size)
+
+    @property
+    def ends_with_newline(self) -> bool:
+        """Whether all of its lines do."""
+        last: bytes = self.data.slice(self.data.size - 1).to_pybytes()
+        return last == b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ def read_blocks(input_range: InputRange, settings: ReadSettings) -> Iterator[Blo
         read further, ends with a reject that says so.
 
     Raises:
-        ValueError: A range of a packed JSONL file is asked for, or the URL is wrong.
+        ValueError: The URL is wrong.
         ConnectionError, TimeoutError: The storage did not answer; the file may be whole.
     """
     blocks = _line_blocks if input_range.format == "jsonl" else _row_blocks
@@ -92,26 +99,61 @@ def read_blocks(input_range: InputRange, settings: ReadSettings) -> Iterator[Blo
 def _line_blocks(input_range: InputRange, settings: ReadSettings) -> Iterator[Block]:
     with open_input(input_range.url, settings) as file:
         codec = codec_of(file.read(8))
-        is_range = input_range.start > 0 or input_range.end is not None
-        if codec is not None and is_range:
-            yield from read_jsonl(input_range, settings)  # which says why it cannot
+        if codec is not None:
+            yield from _in_range(_packed_blocks(file, codec, input_range, settings), input_range)
             return
-        end = input_range.end
-        stream = FrameStream(file, codec, max(0, input_range.start - 1))
-        lines = Lines(stream, settings.max_record_bytes)
+        stream = FrameStream(file, None, max(0, input_range.start - 1))
         if input_range.start > 0:
-            lines.pass_line()
-        if codec is None:
-            yield from _plain_blocks(file, stream.position, input_range, settings)
+            Lines(stream, settings.max_record_bytes).pass_line()
+        yield from _plain_blocks(file, stream.position, input_range, settings)
+
+
+def _packed_blocks(
+    file: IO[bytes], codec: Codec, input_range: InputRange, settings: ReadSettings
+) -> Iterator[LineBlock | Record]:
+    """The lines of a packed file, from its beginning to the end of a range at least."""
+    end = input_range.end
+    stream = FrameStream(file, codec, 0)
+    rest = Lines(stream, settings.max_record_bytes).read(end)  # goes on where the stream is
+    while end is None or stream.position < end:
+        if block := _next_block(stream, None):
+            yield block
+        elif line := next(rest, None):
+            if line.offset >= input_range.start:
+                yield _block_of_line(line, input_range.file, settings)
+        else:
             return
-        rest = lines.read(end)  # goes on where the stream is
-        while True:
-            if block := _next_block(stream, end):
-                yield block
-            elif line := next(rest, None):
-                yield record_of_line(line, input_range.file, settings)
-            else:
-                return
+
+
+def _in_range(
+    blocks: Iterator[LineBlock | Record], input_range: InputRange
+) -> Iterator[LineBlock | Record]:
+    """What begins in a range."""
+    for block in blocks:
+        if isinstance(block, Record):
+            yield block
+        elif lines := _lines_within(block, input_range.start, input_range.end):
+            yield lines
+
+
+def _lines_within(block: LineBlock, start: int, end: int | None) -> LineBlock | None:
+    """The lines of a block that begin in a range, if any do."""
+    if block.offset >= start and (end is None or block.end <= end):
+        return block
+    data = block.data.to_pybytes()
+    first = _first_line(data, start - block.offset)
+    last = len(data) if end is None else _first_line(data, end - block.offset)
+    if first >= last:
+        return None
+    return LineBlock(block.offset + first, block.data.slice(first, last - first))
+
+
+def _first_line(data: bytes, position: int) -> int:
+    """Where the first line begins at or behind a position; the end where none does."""
+    if position <= 0:
+        return 0
+    newline = data.find(b"\n", position - 1)
+    return newline + 1 if newline >= 0 else len(data)
 
 
 def _plain_blocks(
@@ -132,8 +174,15 @@ def _plain_blocks(
         line = next(Lines(stream, settings.max_record_bytes).read(end), None)
         if line is None:
             return
-        yield record_of_line(line, input_range.file, settings)
+        yield _block_of_line(line, input_range.file, settings)
         offset = stream.position
+
+
+def _block_of_line(line: Line, file: str, settings: ReadSettings) -> LineBlock | Record:
+    """A line that stands alone; what can be read of it is read where a long one does no harm."""
+    if line.problem is not None:
+        return record_of_line(line, file, settings)
+    return LineBlock(line.offset, pa.py_buffer(line.data))
 
 
 def _next_block(stream: FrameStream, end: int | None) -> LineBlock | None:

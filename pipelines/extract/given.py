@@ -113,15 +113,16 @@ def tasks_of(input_range: InputRange, settings: ReadSettings) -> Iterator[pa.Rec
             if len(records) < _MAX_RECORDS and len(block.text or "") < _MAX_CHARS:
                 continue
         if records:
-            yield _task_of(input_range.file, records)
+            yield task_of(input_range.file, records)
             records = []
         if not isinstance(block, Record):
-            yield _task_of(input_range.file, block)
+            yield task_of(input_range.file, block)
     if records:
-        yield _task_of(input_range.file, records)
+        yield task_of(input_range.file, records)
 
 
-def _task_of(file: str, block: Block | list[Record]) -> pa.RecordBatch:
+def task_of(file: str, block: Block | list[Record]) -> pa.RecordBatch:
+    """The task of a block, or of single records."""
     if isinstance(block, LineBlock):
         return _packed((file, replace(block, data=_NO_BYTES)), _one_value(block.data))
     if isinstance(block, RowBlock):
@@ -129,7 +130,8 @@ def _task_of(file: str, block: Block | list[Record]) -> pa.RecordBatch:
     return _packed((file, block), _one_value(_NO_BYTES))
 
 
-def _block_of(task: pa.RecordBatch) -> tuple[str, Block | list[Record]]:
+def block_of(task: pa.RecordBatch) -> tuple[str, Block | list[Record]]:
+    """What `task_of` was given."""
     file, block = pickle.loads(task.column(_HEAD)[0].as_buffer())
     if isinstance(block, LineBlock):
         block = replace(block, data=task.column(_DATA)[0].as_buffer())
@@ -165,15 +167,21 @@ def made_of(result: pa.RecordBatch) -> Made:
 
 
 def make_documents(
-    task: pa.RecordBatch, *, source: SourceConfig, settings: ReadSettings
+    tasks: pa.RecordBatch, *, source: SourceConfig, settings: ReadSettings
 ) -> pa.RecordBatch:
-    """Makes the documents of a task, in a child; see `made_of`."""
-    if not task.num_rows:
-        return task
-    file, block = _block_of(task)
-    plain = read_plain_lines(block.data, settings) if isinstance(block, LineBlock) else None
-    if plain is not None and isinstance(block, LineBlock):
-        return _result_of(_make_plain(plain, block.offset, file, source))
+    """Makes the documents of each task, in a child; see `made_of`."""
+    if not tasks.num_rows:
+        return tasks
+    made = [_made(tasks.slice(row, 1), source, settings) for row in range(tasks.num_rows)]
+    return made[0] if len(made) == 1 else pa.concat_batches(made)
+
+
+def _made(task: pa.RecordBatch, source: SourceConfig, settings: ReadSettings) -> pa.RecordBatch:
+    file, block = block_of(task)
+    if isinstance(block, LineBlock) and block.ends_with_newline:
+        plain = read_plain_lines(block.data, settings)
+        if plain is not None:
+            return _result_of(_make_plain(plain, block.offset, file, source))
     return _result_of(_make(list(_records(file, block, settings)), file, source))
 
 
@@ -193,8 +201,9 @@ def _records_of_lines(
     file: str, block: LineBlock, settings: ReadSettings
 ) -> Iterator[_Given | Record]:
     offset = block.offset
-    for data in block.data.to_pybytes().split(b"\n")[:-1]:
-        begin, length = offset, len(data) + 1
+    for data in block.data.to_pybytes().split(b"\n"):
+        # Behind the last newline there is nothing, or a last line without one.
+        begin, length = offset, min(len(data) + 1, block.end - offset)
         offset += length
         if not data.strip(b" \t\r\n" + (_BOM if begin == 0 else b"")):
             continue
@@ -206,7 +215,7 @@ def _records_of_lines(
                 row = None
             given = _given_of_row(row, begin, length, begin, settings)
         if given is None:
-            line = Line(begin, length, data + b"\n", None)
+            line = Line(begin, length, data + b"\n"[: length - len(data)], None)
             if length > settings.max_record_bytes:
                 problem = ("too_large", f"a line of more than {settings.max_record_bytes} bytes")
                 line = Line(begin, length, b"", problem)

@@ -15,6 +15,7 @@ import fsspec
 
 from pipelines.config import ExtractConfig, SourceConfig
 from pipelines.extract.code_files import CodeConfig
+from pipelines.workspace.storage import locate
 
 FORMATS: Final = (
     "html",
@@ -28,7 +29,8 @@ FORMATS: Final = (
     "parquet",
     "code",
 )
-_RANGED: Final = ("warc", "wet", "jsonl", "parquet")
+RANGED: Final = ("warc", "wet", "jsonl", "parquet")
+"""Formats whose files may be cut; of the others each file is one record."""
 _FILE_URLS: Final = ("file://", "local://")
 
 
@@ -58,7 +60,7 @@ class InputRange:
                 f"{self.file}: the range [{self.start}, {self.end}) is empty or negative; "
                 "start must be at least 0 and end at least start"
             )
-        if self.format not in _RANGED and (self.start or self.end is not None):
+        if self.format not in RANGED and (self.start or self.end is not None):
             raise ValueError(
                 f"{self.file}: a file of format {self.format} is one record and has no ranges; "
                 "leave start at 0 and end at None"
@@ -132,7 +134,7 @@ def open_input(url: str, settings: ReadSettings) -> IO[bytes]:
     path = local_path(url)
     if path is not None:
         return open(path, "rb")
-    filesystem, path = fsspec.core.url_to_fs(url, **settings.storage_options)
+    filesystem, path = locate(url, **settings.storage_options)
     opened: IO[bytes] = filesystem.open(path, "rb")
     return opened
 
@@ -142,7 +144,7 @@ def input_size(url: str, settings: ReadSettings) -> int:
     path = local_path(url)
     if path is not None:
         return os.stat(path).st_size
-    filesystem, path = fsspec.core.url_to_fs(url, **settings.storage_options)
+    filesystem, path = locate(url, **settings.storage_options)
     return int(filesystem.size(path))
 
 
@@ -151,5 +153,5 @@ def exists(url: str) -> bool:
     path = local_path(url)
     if path is not None:
         return os.path.lexists(path)
-    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem, path = locate(url)
     return bool(filesystem.exists(path))

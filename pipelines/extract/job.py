@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from pipelines.config import ExtractConfig, SourceConfig
 from pipelines.extract.engines import engine_name
-from pipelines.extract.given import made_of, make_documents, tasks_of
+from pipelines.extract.given_in_children import make_in_children
 from pipelines.extract.inputs import InputRange, ReadSettings, read_settings, source_identity
 from pipelines.extract.markup import canonical_uri, extract_records, host_of
 from pipelines.extract.page_rows import pages_folder
@@ -247,10 +247,8 @@ class ExtractJob:
     ) -> Iterator[pa.RecordBatch]:
         """Documents of JSONL and Parquet, made in children."""
         settings = read_settings(self.source, self.settings)
-        make = functools.partial(make_documents, source=self.source, settings=settings)
-        tasks = (task for span in spans for task in tasks_of(range_of(span), settings))
-        for result in children.map(make, tasks, lambda task, *_: make(task)):
-            made = made_of(result)
+        ranges = (range_of(span) for span in spans)
+        for made in make_in_children(ranges, children, self.source, settings):
             tally.add(made)
             METER.add(JOB, made.num_asked)
             if made.documents.num_rows:

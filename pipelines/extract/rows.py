@@ -15,10 +15,11 @@ from typing import Final
 
 import pyarrow as pa
 
+from pipelines.workspace.patience import StoreError
 from pipelines.workspace.schema import ASKED, NOT_ASKED, RECORD, REJECTED, payload_digest
 
-TRANSIENT: Final = (ConnectionError, TimeoutError)
-"""What another attempt may cure; all other errors of a file are rejects."""
+TRANSIENT: Final = (ConnectionError, TimeoutError, StoreError)
+"""What another attempt may cure, or other credentials; all other errors of a file are rejects."""
 MAX_BATCH_ROWS: Final = 256
 MAX_BATCH_BYTES: Final = 8 << 20
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")

@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import fsspec
-from fsspec.core import url_to_fs
 from fsspec.utils import glob_translate
 
 from pipelines.config import SourceConfig, is_path_list
-from pipelines.extract.inputs import local_path
+from pipelines.extract.inputs import RANGED, local_path
 from pipelines.extract.path_lists import Place, SourceError, read_path_list
 from pipelines.extract.records import detect_code, detect_format, split_points
+from pipelines.extract.rows import TRANSIENT
 from pipelines.workspace.inventory import Listed
+from pipelines.workspace.storage import locate
 
 __all__ = ["NOT_READ", "UNKNOWN", "SourceError", "list_source"]
 
@@ -200,7 +201,8 @@ def _digest(path: Path) -> str:
 
 
 def _list_remote(source: SourceConfig) -> Iterator[Listed]:
-    fs, pattern = url_to_fs(source.path)
+    assert source.path is not None, "a crawl is listed from its ledger"
+    fs, pattern = locate(source.path)
     root, found = _find(fs, pattern)
     for path in sorted(found):
         file = path[len(root) :].lstrip("/")
@@ -234,7 +236,7 @@ def _list_place(source: SourceConfig, place: Place) -> Listed:
         if not os.path.lexists(path):
             raise _absent(source, place)
         return _local_file(path, place.file, source)
-    fs, path = url_to_fs(place.url)
+    fs, path = locate(place.url)
     try:
         info = fs.info(path)
     except FileNotFoundError as error:  # also what fsspec makes of a server that does not answer
@@ -277,6 +279,8 @@ def _files_only(found: dict[str, Any]) -> dict[str, Any]:
 def _sniff(source: SourceConfig, fs: fsspec.AbstractFileSystem, path: str, size: int) -> str | None:
     try:
         head = bytes(fs.cat_file(path, start=0, end=min(size, _HEAD_BYTES))) if size else b""
+    except TRANSIENT:
+        raise
     except OSError:
         head = b""  # the reader will say why, in a reject
     return _detect(source, path, head)
@@ -305,7 +309,7 @@ def _matches(file: str, patterns: Iterable[str]) -> bool:
 
 def _split(listed: Listed, part_bytes: int) -> Listed:
     ratio = listed.expected_text_bytes / part_bytes
-    if ratio <= _SPLIT_ABOVE or listed.format in NOT_READ:
+    if ratio <= _SPLIT_ABOVE or listed.format not in RANGED:
         return listed
     target = max(1, int(listed.bytes / ratio))
     try:

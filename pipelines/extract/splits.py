@@ -13,7 +13,10 @@ one function of the file and one number.
   where records begin; what it does not ask for it only passes over.
 - JSONL: the first line that begins at or after the number.
 - Parquet: row groups, as row numbers.
-- All else (other compressions, compressed JSONL): one range.
+- JSONL in gzip, Zstandard, LZ4 or bzip2: the first line that begins at or after the number, among
+  the unpacked bytes. Every range unpacks the file from its beginning, a fraction of what extraction
+  takes; how far a file unpacks is guessed from its beginning, so the last range is open.
+- All else (WARC in other compressions): one range.
 """
 
 from itertools import pairwise
@@ -29,6 +32,7 @@ from pipelines.extract.warc_header import is_record_start
 
 _PROOF_BYTES: Final = (64 << 10) + 64
 _STEP: Final = 16 << 10
+_SAMPLE_BYTES: Final = 8 << 20  # unpacked, of a packed file
 
 
 def split_points(
@@ -37,7 +41,7 @@ def split_points(
     size: int,
     target_bytes: int,
     settings: ReadSettings | None = None,
-) -> list[tuple[int, int]]:
+) -> list[tuple[int, int | None]]:
     """Cuts a file into ranges of about `target_bytes` bytes on disk.
 
     Args:
@@ -48,8 +52,9 @@ def split_points(
         settings: Storage options to open it with.
 
     Returns:
-        Ranges [start, end) in order that cover the file: bytes, or for Parquet rows. A file that
-        cannot be cut exactly is one range.
+        Ranges [start, end) in order that cover the file: bytes, unpacked ones of packed JSONL, or
+        for Parquet rows; the end is None where it is that of the file, however far that is. A file
+        that cannot be cut exactly is one range.
 
     Raises:
         ValueError: `format` is unknown or `target_bytes` is not positive.
@@ -62,15 +67,35 @@ def split_points(
     with open_input(url, settings or ReadSettings()) as file:
         if format == "parquet":
             try:
-                return _row_groups(file, target_bytes)
+                return [*_row_groups(file, target_bytes)]
             except (pa.ArrowException, OSError):
                 return [(0, size)]  # whoever reads it says what is broken
         codec = codec_of(file.read(8))
         if codec is None and format in ("jsonl", "warc", "wet"):
-            return _even(size, target_bytes)
+            return [*_even(size, target_bytes)]
+        if codec is not None and format == "jsonl":
+            return _unpacked(file, codec, size, target_bytes)
         if codec is not None and codec.name == "gzip" and format in ("warc", "wet"):
-            return _members(file, codec, size, target_bytes)
+            return [*_members(file, codec, size, target_bytes)]
     return [(0, size)]
+
+
+def _unpacked(
+    file: IO[bytes], codec: Codec, size: int, target_bytes: int
+) -> list[tuple[int, int | None]]:
+    """Ranges of unpacked bytes, as if the whole file unpacked like its beginning."""
+    stream = FrameStream(file, codec)
+    unpacked = stream.available(_SAMPLE_BYTES)
+    packed = stream.raw_position()
+    num_ranges = max(1, round(size / target_bytes))
+    step = round(unpacked / packed * size / num_ranges) if packed else 0
+    if num_ranges == 1 or step < 1:
+        return [(0, None)]  # not `size`, which counts packed bytes
+    return [*((step * i, step * (i + 1)) for i in range(num_ranges - 1)), _open(step, num_ranges)]
+
+
+def _open(step: int, num_ranges: int) -> tuple[int, None]:
+    return step * (num_ranges - 1), None
 
 
 def _even(size: int, target_bytes: int) -> list[tuple[int, int]]:

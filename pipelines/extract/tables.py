@@ -6,8 +6,9 @@ other scalars go to `meta` as strings (JSON spelling of numbers and truth values
 are left out, because a label of another system is not a fact of this one.
 
 JSONL: UTF-8, one object a line (https://jsonlines.org), plain or packed. `offset` is the byte where
-the line begins, in a packed file among the unpacked bytes, and `ordinal` the same (0 where there
-is a URI). A blank line is no record. Behind a broken packed frame reading goes on at the next one.
+the line begins, in a packed file among the unpacked bytes, as ranges are; `ordinal` is the same (0
+where there is a URI). A blank line is no record. Behind a broken packed frame reading goes on at
+the next one.
 Parquet: `offset` and `ordinal` are the row number. A broken row group is one reject of all its
 rows' range; the next group is read. Dates, times and durations are spelled by Arrow (ISO 8601),
 since Python's have neither nanoseconds nor years beyond 9999; one that Arrow cannot spell, such as
@@ -51,25 +52,22 @@ BATCH_ROWS: Final = 256
 def read_jsonl(input_range: InputRange, settings: ReadSettings) -> Iterator[Record]:
     """Yields one record for every line that begins in the range.
 
+    A packed file is unpacked from its beginning: only so is it known where lines begin, and what is
+    broken on the way.
+
     Raises:
         OSError: The file cannot be opened or read.
-        ValueError: A range of a packed file is asked for.
     """
     with open_input(input_range.url, settings) as file:
         codec = codec_of(file.read(8))
         start, end = input_range.start, input_range.end
-        size = file.seek(0, 2)
-        if codec is not None and (start > 0 or (end is not None and end < size)):
-            raise ValueError(
-                f"{input_range.file}: the range [{start}, {end}) of a packed JSONL file cannot be "
-                "read alone; ask for the whole file"
-            )
-        stream = FrameStream(file, codec, max(0, start - 1))
+        stream = FrameStream(file, codec, max(0, start - 1) if codec is None else 0)
         lines = Lines(stream, settings.max_record_bytes)
-        if start > 0:
+        if start > 0 and codec is None:
             lines.pass_line()
-        for line in lines.read(end if codec is None else None):
-            yield record_of_line(line, input_range.file, settings)
+        for line in lines.read(end):
+            if line.offset >= start:
+                yield record_of_line(line, input_range.file, settings)
 
 
 class Line:

@@ -81,13 +81,13 @@ class Tally:
         return batch.filter(asked)
 
     def without_taken_down(self, documents: pa.RecordBatch) -> pa.RecordBatch:
-        """Documents that may be kept; those of forgotten addresses become rejects."""
-        covered = self.takedowns.cover(documents.column("uri"))
+        """Documents that may be kept; those that are forgotten become rejects."""
+        covered = self.takedowns.cover_documents(documents.select(["id", "uri"]))
         if not covered.true_count:
             return documents
         for row in documents.filter(covered).select(["id", "uri", "locator"]).to_pylist():
             record = {**row["locator"], "uri": row["uri"]}
-            self.reject(record, TAKEN_DOWN, "its address was taken down", row["id"])
+            self.reject(record, TAKEN_DOWN, "it was taken down", row["id"])
         return documents.filter(pc.invert(covered))
 
     def count(self, documents: pa.RecordBatch) -> None:

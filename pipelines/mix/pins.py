@@ -27,6 +27,7 @@ from pipelines.mix.columns import (
 )
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.ledger import Entry, FileRef
+from pipelines.workspace.parts import open_part
 from pipelines.workspace.workspace import Workspace
 
 
@@ -249,7 +250,7 @@ def _schemas(
     sets = {}
     for name, generation in generations:
         ref = workspace.ledger.get(generation, source, part).file("labels")
-        with workspace.storage.open(ref.path) as file:
+        with open_part(workspace.storage, ref) as file:
             schema = pq.read_schema(file)
         sets[name] = {field.name: field.type for field in schema if field.name != ID}
         for column in sets[name]:

@@ -17,6 +17,7 @@ from mixtures.errors import MixtureError
 from mixtures.expressions import check_expressions
 from mixtures.solve import StagePlan, solve
 from mixtures.spec import Mixture, check_cuts, load_mixture
+from pipelines.erasure.swap import refuse_unfinished
 from pipelines.mix.judge import columns_to_judge
 from pipelines.mix.pins import Pins, check_columns, columns_of, pin
 from pipelines.mix.plan import (
@@ -220,10 +221,12 @@ def open_plan(
 
     Raises:
         MixtureError: The mixture is wrong, or the corpus cannot fill it.
-        ValueError: The tokenizer is not that of the run, or parts of an old plan have changed.
+        ValueError: The tokenizer is not that of the run, parts of an old plan have changed, or an
+            erasure is unfinished.
         LookupError: No run came to its end here.
     """
     workspace = Workspace.open(workspace_url)
+    refuse_unfinished(workspace.storage)
     record = read_run_record(workspace)
     own = record.mixtures.get(mixture)
     planned = read_plan(workspace, own) if own is not None else None

@@ -69,7 +69,9 @@ class RunGroup(beam.DoFn):
     def process(self, keys: list[PartKey]) -> Iterator[PartKey]:
         """Commits the parts, then passes their names on."""
         with ThreadPoolExecutor(self._limits.processes) as threads:
-            yield from threads.map(self._run, keys)
+            for key in threads.map(self._run, keys):
+                METER.report()
+                yield key
 
     def _run(self, key: PartKey) -> PartKey:
         job = self._jobs[key.source]

@@ -45,6 +45,8 @@ from pipelines.models.completions import (
 from pipelines.models.settings import ModelConfig
 from pipelines.models.standing import BusyTime, Standing
 from pipelines.models.upstream import EndpointError, Upstream, Watched
+from pipelines.models.waiting import Waiting, in_few_words
+from pipelines.watching.watch import tell
 
 T = TypeVar("T")
 
@@ -110,6 +112,8 @@ class _Failure:
     """One try that gave no completion."""
 
     said: str
+    why: str = ""
+    """In few words; as said, if empty."""
     status: int = 0
     """Of HTTP; 0 where there was none, 200 for a reply that is no completion."""
     lost_at: int | None = None
@@ -133,12 +137,14 @@ class Client:
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         draw: Callable[[float, float], float] = random.uniform,
+        waiting: Waiting | None = None,
     ) -> None:
         """Args:
         model: Whom to ask; its key is read from the environment here.
         upstream: Where it is.
         sleep: Waits for seconds.
         draw: Gives a number between two.
+        waiting: Is told when nothing is answered; tells who watches the run, if not given.
 
         Raises:
             ValueError: The environment has no key under the name that the model gives.
@@ -155,6 +161,7 @@ class Client:
         self._suspects = {losses: asyncio.Semaphore(n) for losses, n in _SUSPECTS.items()}
         self._standing = Standing()
         self._busy = BusyTime()
+        self._waiting = waiting or Waiting(tell)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
             timeout=aiohttp.ClientTimeout(
@@ -163,6 +170,7 @@ class Client:
             headers={"Content-Type": "application/json"}
             | ({"Authorization": f"Bearer {self._key}"} if self._key else {}),
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[self._waiting.trace(lambda: self._server.name)],
         )
 
     async def close(self) -> None:
@@ -207,7 +215,9 @@ class Client:
         while True:
             found = await self._one_of_few(call, run)
             if isinstance(found, Completion) or not found.is_passing:
+                self._waiting.note_answer(self._server.name)
                 return found
+            self._waiting.note_failure(self._server.name, found.why or found.said)
             lost_at = found.lost_at
             if lost_at is not None and await self._server.look_after(lost_at):
                 run.losses += 1
@@ -279,12 +289,13 @@ class Client:
         except aiohttp.InvalidURL as error:
             raise EndpointError(f"{url} is no address ({error}); check `url`") from None
         except aiohttp.ConnectionTimeoutError as error:
-            return _Failure(said=self._said(error), lost_at=start)
+            return _Failure(said=self._said(error), why="no connection", lost_at=start)
         except TimeoutError:
             said = f"no answer in {self.model.request_timeout:g} s"
             return _Failure(said=said, lost_at=start, is_timed_out=True)
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
-            return _Failure(said=self._said(error), lost_at=start)
+            why = self._hidden(in_few_words(error))
+            return _Failure(said=self._said(error), why=why, lost_at=start)
         except (aiohttp.ClientError, ValueError) as error:
             return _Failure(said=self._said(error))
         return await self._completed(data, run, start)

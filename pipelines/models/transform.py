@@ -16,12 +16,15 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from pipelines.watching.committed import CommittedParts
 from pipelines.workspace.children import Limits, shared_children
 from pipelines.workspace.jobs import METER, PartJob, PartKey, is_done
 from pipelines.workspace.transform import ListParts
 from pipelines.workspace.workspace import Workspace
 
 PARTS_AT_ONCE: Final = 4
+_REPORT_S: Final = 5.0
+"""How long counts of the parts' threads wait at most for the thread of the bundle to report."""
 
 
 class MapPartsAtOnce(beam.PTransform):
@@ -72,6 +75,8 @@ class MapChainAtOnce(beam.PTransform):
         super().__init__()
         self._keys = keys
         self._dofn = RunPartsAtOnce(workspace, chain, limits, parts_at_once)
+        self.committed_parts = CommittedParts(workspace, chain[-1], keys)
+        """For runners that tell no counts before the end."""
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Nothing -> PartKey."""
@@ -123,12 +128,20 @@ class RunPartsAtOnce(beam.DoFn):
         for jobs in self._chain:
             job = jobs[key.source]
             if not is_done(self._workspace, job, key):
+                family = job.generations[0].job.split(".")[0]
+                METER.add(f"{family}.begun", 1)
                 job.run(self._workspace, key, shared_children(self._limits))
-                METER.add(f"{job.generations[0].job.split('.')[0]}.parts", 1)
+                METER.add(f"{family}.parts", 1)
 
     def _landed(self, timeout_s: float | None) -> Iterator[PartKey]:
         """Parts that are done; waits for one where no time is given."""
-        done, _ = wait(self._flight, timeout_s, FIRST_COMPLETED)
+        pause = _REPORT_S if timeout_s is None else timeout_s
+        done: set[Future[None]] = set()
+        is_over = False
+        while not is_over:
+            done, _ = wait(self._flight, pause, FIRST_COMPLETED)
+            METER.report()  # here, for the counters of Beam do not hear the parts' own threads
+            is_over = bool(done) or timeout_s is not None
         for future in done:
             if future.exception() is not None:
                 wait(self._flight)

@@ -26,6 +26,7 @@ from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PARTITIONS
 from pipelines.workspace.ledger import Entry, FileRef
 from pipelines.workspace.parts import read_table
+from pipelines.workspace.takedown import erased_ids
 from pipelines.workspace.workspace import Workspace
 
 EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
@@ -173,7 +174,10 @@ def label_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
         return  # pruned
     path = entry.file("labels").path
     labels = read_table(workspace.storage, entry.file("labels"))
-    rows = np.flatnonzero(pc.equal(labels.column("duplicate_role"), NEAR_DUPLICATE).to_numpy())
+    gone = erased_ids(workspace.storage)
+    either = pc.or_(*(pc.is_in(labels.column(name), gone) for name in ("id", "cluster")))
+    is_near = pc.equal(labels.column("duplicate_role"), NEAR_DUPLICATE).to_numpy()
+    rows = np.flatnonzero(is_near & ~either.to_numpy())
     rows = rows[:: max(1, math.ceil(len(rows) / _RECOUNTED))]
     some = labels.take(pa.array(rows)).to_pylist()
     lost = [row for row, label in zip(rows, some, strict=True) if label["cluster"] not in heads]

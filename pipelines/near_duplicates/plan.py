@@ -16,6 +16,10 @@ from pipelines.near_duplicates.near import JOB, NearDuplicates
 from pipelines.workspace.fingerprints import Generation
 
 _BAND_PARTITION_BYTES: Final = 64 << 20  # sorted in memory
+# A part sends a batch to every partition, and a batch weighs 664 bytes beside its rows: above a
+# terabyte of bands partitions grow instead of becoming more, up to what a worker can still sort.
+_MAX_PARTITIONS: Final = 1 << 14
+_LARGEST_PARTITION_BYTES: Final = 1 << 30
 # Fewer are shuffled sooner than looked over; more slots (of two bits) are more than 512 MB.
 _MIN_DOCUMENTS: Final = 10_000
 _MAX_BITS: Final = 31
@@ -57,9 +61,9 @@ class NearPlan:
 
     @property
     def num_partitions(self) -> int:
-        """Partitions of band hashes, of at most 64 MB."""
+        """Partitions of band hashes, of at most 64 MB; of up to 1 GB from 1.7 billion documents."""
         num_bytes = self.num_documents * NUM_BANDS * BAND_BYTES
-        return max(1, math.ceil(num_bytes / _BAND_PARTITION_BYTES))
+        return num_band_partitions(num_bytes)
 
     @property
     def repeated_bits(self) -> int:
@@ -148,3 +152,13 @@ class NearPlan:
 
 def _full(generations: Mapping[str, Generation]) -> dict[str, str]:
     return {name: made.full for name, made in sorted(generations.items())}
+
+
+def num_band_partitions(num_bytes: int) -> int:
+    """Into how many partitions so many bytes of bands go.
+
+    >>> num_band_partitions(1 << 20), num_band_partitions(1 << 37), num_band_partitions(1 << 43)
+    (1, 2048, 16384)
+    """
+    size = min(max(_BAND_PARTITION_BYTES, num_bytes / _MAX_PARTITIONS), _LARGEST_PARTITION_BYTES)
+    return max(1, math.ceil(num_bytes / size))

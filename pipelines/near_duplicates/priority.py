@@ -15,7 +15,7 @@ from pipelines.near_duplicates.plan import NearPlan
 from pipelines.near_duplicates.stars import quality_of
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.ledger import FileRef
-from pipelines.workspace.parts import read_batches
+from pipelines.workspace.parts import open_part, read_batches
 from pipelines.workspace.storage import Storage
 from pipelines.workspace.workspace import Workspace
 
@@ -37,7 +37,7 @@ def has_generated(workspace: Workspace, near: NearPlan) -> bool:
 
 def may_be_generated(storage: Storage, documents: FileRef) -> bool:
     """Whether some depth of a documents part is above 0, or nothing is known of it."""
-    with storage.open(documents.path) as file:
+    with open_part(storage, documents) as file:
         metadata = pq.ParquetFile(file).metadata
     paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
     if _DEPTH not in paths:
@@ -54,7 +54,7 @@ def may_be_generated(storage: Storage, documents: FileRef) -> bool:
 
 def _may_have_recipe(storage: Storage, documents: FileRef) -> bool:
     """Whether some row of a documents part names a recipe, or nothing is known of it."""
-    with storage.open(documents.path) as file:
+    with open_part(storage, documents) as file:
         metadata = pq.ParquetFile(file).metadata
     paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
     if _RECIPE not in paths:
@@ -86,7 +86,7 @@ def quality_of_part(
     if near.quality is None or key.source not in near.quality:
         return None
     ref = workspace.ledger.get(near.quality[key.source], key.source, key.part).file("labels")
-    with workspace.storage.open(ref.path) as file:
+    with open_part(workspace.storage, ref) as file:
         names = pq.ParquetFile(file).schema_arrow.names
     columns = [name for name in _QUALITY if name in names]
     batches = read_batches(workspace.storage, ref, ["id", *columns], batch_rows=_ROWS)

@@ -17,6 +17,7 @@ Within an element numpy, Arrow and kernels run on threads, so one worker uses al
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Final
 
 import apache_beam as beam
@@ -281,11 +282,15 @@ class SendCopies(beam.DoFn):
     def __init__(self, workspace: Workspace, near: NearPlan, keys: Sequence[PartKey]) -> None:
         self._workspace, self._near, self._keys = workspace, near, list(keys)
 
+    @cached_property
+    def _position(self) -> dict[int, int]:
+        """Once a worker: making it anew for each partition is quadratic in the parts."""
+        return _positions(self._near, self._keys)
+
     def process(self, partition: int) -> Iterator[Keyed]:
         """Batches of one part each."""
-        position = _positions(self._near, self._keys)
         for place, rows in copies_of_parts(self._workspace, self._near, partition):
-            yield position[number_of_part(*place)], pa.record_batch([rows], schema=_COPY)
+            yield self._position[number_of_part(*place)], pa.record_batch([rows], schema=_COPY)
 
 
 class SendBands(beam.DoFn):
@@ -333,11 +338,15 @@ class SendPairs(beam.DoFn):
     def __init__(self, workspace: Workspace, near: NearPlan, keys: Sequence[PartKey]) -> None:
         self._workspace, self._near, self._keys = workspace, near, list(keys)
 
+    @cached_property
+    def _position(self) -> dict[int, int]:
+        """Once a worker: making it anew for each partition is quadratic in the parts."""
+        return _positions(self._near, self._keys)
+
     def process(self, partition: int) -> Iterator[Keyed]:
         """Batches of at most 8 MB for each wanted part."""
-        position = _positions(self._near, self._keys)
         for batch in candidates_of(self._workspace, self._near, partition):
-            yield from _to_parts(batch, "lower", position, PAIR_BYTES)
+            yield from _to_parts(batch, "lower", self._position, PAIR_BYTES)
 
 
 class CommitRequests(beam.DoFn):
@@ -378,15 +387,19 @@ class SendAsked(beam.DoFn):
         self._workspace, self._near = workspace, near
         self._keys, self._pending = list(keys), list(pending)
 
+    @cached_property
+    def _position(self) -> dict[int, int]:
+        """Once a worker: making it anew for each partition is quadratic in the parts."""
+        return _positions(self._near, self._pending)
+
     def process(self, number: int) -> Iterator[Keyed]:
         """Batches of at most 8 MB for each wanted part."""
-        position = _positions(self._near, self._pending)
         if number < len(self._keys):
             batches = asked_by_pairs(self._workspace, self._near, self._keys[number])
         else:
             batches = sizes_of_copies(self._workspace, self._near, number - len(self._keys))
         for batch in batches:
-            yield from _to_parts(batch, "place", position, ASKED_BYTES)
+            yield from _to_parts(batch, "place", self._position, ASKED_BYTES)
 
 
 class CommitTexts(beam.DoFn):
@@ -448,10 +461,8 @@ class CommitClusters(beam.DoFn):
 
 def _positions(near: NearPlan, keys: Sequence[PartKey]) -> dict[int, int]:
     """Number of a part, as places have it -> its position among the keys."""
-    return {
-        number_of_part(near.sources.index(key.source), key.part): index
-        for index, key in enumerate(keys)
-    }
+    place = {source: index for index, source in enumerate(near.sources)}
+    return {number_of_part(place[key.source], key.part): index for index, key in enumerate(keys)}
 
 
 def _to_parts(

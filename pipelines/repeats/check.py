@@ -22,9 +22,10 @@ from pipelines.repeats.counting import id_numbers, partition_of
 from pipelines.repeats.job import COUNTED_ROLES
 from pipelines.repeats.plan import BOILERPLATE, GUARDS, PASSAGES, REPEATS, WINDOWS
 from pipelines.repeats.stretches import holders_of, windows_at
+from pipelines.workspace.audit import InputsGone
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PARTITIONS, PartKey
-from pipelines.workspace.ledger import Entry, FileRef
+from pipelines.workspace.ledger import ERASED, Entry, FileRef
 from pipelines.workspace.parts import read_batches, read_table
 from pipelines.workspace.workspace import Workspace
 
@@ -104,6 +105,9 @@ def label_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
     Args:
         workspace: Where they are.
         entry: Of the labels; those of other jobs have nothing to compare.
+
+    Raises:
+        InputsGone: Some of the texts were erased, so that what they shared cannot be counted.
     """
     if entry.job not in (BOILERPLATE, REPEATS) or not entry.counts["spans"]:
         return
@@ -111,6 +115,11 @@ def label_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
     corpus = _Corpus(workspace, payload)
     if not corpus.is_whole:
         return
+    if corpus.has_erased:
+        raise InputsGone(
+            f"{entry.job}@{entry.fp} {entry.source} part {entry.part}: texts that it was counted "
+            "from were erased"
+        )
     if entry.job == BOILERPLATE:
         yield from _boilerplate_faults(corpus, entry)
     else:
@@ -135,6 +144,15 @@ class _Corpus:
             for entry in self.workspace.ledger.entries(self.payload["texts"][name], name)
         }
         return len(self.parts) == self.payload["parts"] and held >= set(self.parts)
+
+    @property
+    def has_erased(self) -> bool:
+        """Whether some of its texts were erased since they were counted."""
+        return any(
+            ERASED in entry.detail
+            for name in self.payload["texts"]
+            for entry in self.workspace.ledger.entries(self.payload["texts"][name], name)
+        )
 
     def file(self, key: PartKey) -> FileRef:
         """The documents of a part."""

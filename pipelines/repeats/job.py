@@ -56,7 +56,7 @@ from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import METER, PARTITIONS, PartKey, entry_of
 from pipelines.workspace.ledger import FileRef, Stopwatch
-from pipelines.workspace.parts import PartFile, labels_folder, read_batches, read_table
+from pipelines.workspace.parts import PartFile, labels_folder, open_part, read_batches, read_table
 from pipelines.workspace.workspace import Workspace
 
 COUNTED_ROLES: Final = {
@@ -167,7 +167,7 @@ def keys_to_send(
     low, high = (
         pa.scalar(one, pa.uint64()) for one in key_range(partitions, counting.num_partitions)
     )
-    with workspace.storage.open(ref.path) as opened:
+    with open_part(workspace.storage, ref) as opened:
         # Row groups are sorted by key: those outside the range are not read.
         table = pq.read_table(opened, filters=(pc.field("key") >= low) & (pc.field("key") <= high))
     sender = np.full(table.num_rows, plan.parts.index(key), np.int32)

@@ -30,6 +30,7 @@ from pipelines.report.origins import count_kinds, count_left, read_origins
 from pipelines.report.stages import stage_checks, stage_facts, tally_name
 from pipelines.run_record import RunRecord, read_run_record
 from pipelines.workspace.ledger import Entry
+from pipelines.workspace.parts import open_part
 from pipelines.workspace.workspace import Workspace
 
 PAGES: Final = "pages"
@@ -190,7 +191,7 @@ def _column_types(workspace: Workspace, entries: Sequence[Entry]) -> dict[str, s
     """Kinds of the columns of a labels set, from the footer of its first part."""
     if not entries:
         return {}
-    with workspace.storage.open(entries[0].file("labels").path) as file:
+    with open_part(workspace.storage, entries[0].file("labels")) as file:
         schema = pq.ParquetFile(file).schema_arrow
     return {field.name: _kind(field.type) for field in schema if field.name != "id"}
 

@@ -20,6 +20,7 @@ from pipelines.mix.pins import Pins, SourcePins, label_table
 from pipelines.run_record import RunRecord
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.ledger import FileRef
+from pipelines.workspace.parts import open_part
 from pipelines.workspace.workspace import Workspace
 
 MAX_PARTS: Final = 8
@@ -144,7 +145,7 @@ def document_rows(
     workspace: Workspace, ref: FileRef, wanted: Sequence[int]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Some rows of a documents part; row groups that hold none of them are not read."""
-    with workspace.storage.open(ref.path) as file:
+    with open_part(workspace.storage, ref) as file:
         reader = pq.ParquetFile(file, page_checksum_verification=True)
         start = 0
         for number in range(reader.num_row_groups):

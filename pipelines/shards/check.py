@@ -7,17 +7,22 @@ map says of them, and what the ledger counts, must follow from these.
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.workspace.ledger import Entry
+from pipelines.workspace.ledger import ERASED, Entry
 from pipelines.workspace.parts import read_table
+from pipelines.workspace.takedown import erased_ids
 from pipelines.workspace.workspace import Workspace
 from token_shards.indexed_dataset import read_index
 from token_shards.mds import read_mds
+
+_NO_TOKEN: Final = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,12 +48,45 @@ def shard_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
         yield f"{entry.files[0].path}: {error}"
         return
     mapped = read_table(workspace.storage, entry.file("map"))
+    if ERASED in entry.detail:
+        gone = pc.is_in(mapped.column("id"), erased_ids(workspace.storage))
+        left = _restore_ends(shard, mapped, gone.to_numpy(), entry.detail["eod_id"])
+        if left:
+            yield f"{entry.files[0].path}: {left} tokens of documents that were erased are there"
+            return
     found = _found(shard, mapped, entry.detail["eod_id"])
     for count, number in found.items():
         if number != entry.counts.get(count, number):
             yield f"{name}: {number} {count}, and the ledger says {entry.counts[count]}"
     for fault in _map_faults(shard, mapped, entry):
         yield f"{entry.file('map').path}: {fault}"
+
+
+def _restore_ends(shard: _Shard, mapped: pa.Table, gone: npt.NDArray[np.bool_], eod: int) -> int:
+    """Gives erased documents, all EOD, the form of others: one EOD, behind the last piece.
+
+    Args:
+        shard: Its tokens are changed.
+        mapped: Its document map.
+        gone: bool[num_pieces], those of erased documents.
+        eod: The token that ends a document.
+
+    Returns:
+        Tokens of them that are not EOD; 0 where all is erased.
+    """
+    names = ("draw", "piece", "token_start", "token_end")
+    draw, piece, start, end = (mapped.column(name).to_numpy() for name in names)
+    documents = np.unique(_keys(mapped), return_inverse=True)[1]
+    order = np.lexsort((piece, draw, documents))
+    is_last = np.ones(len(order), bool)
+    same = (documents[order][1:] == documents[order][:-1]) & (draw[order][1:] == draw[order][:-1])
+    is_last[order[:-1]] = ~same
+    left = 0
+    for row in np.flatnonzero(gone).tolist():
+        tokens = shard.tokens[start[row] : end[row]]
+        left += int((tokens != eod).sum())
+        tokens[: len(tokens) - is_last[row]] = _NO_TOKEN
+    return left
 
 
 def _found(shard: _Shard, mapped: pa.Table, eod: int) -> dict[str, int]:

@@ -223,8 +223,8 @@ def map_parts_here(
 
         transform = MapChain(workspace, chain, pending, limits)
         shown = progress.stage(title, parts=len(pending), meters=meters) if progress else None
-        with shown or nullcontext():
-            run_transform(transform, beam_args)
+        with shown or nullcontext() as watch:
+            run_transform(transform, beam_args, watch)
         places = {(key.source, key.part) for key in pending}
         for generation in made:
             workspace.ledger.fold(generation, places)

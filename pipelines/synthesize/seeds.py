@@ -30,7 +30,7 @@ from pipelines.validation.roots import is_validation, root_hash_of
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.ledger import FileRef
 from pipelines.workspace.parts import read_batches
-from pipelines.workspace.takedown import PARENT_URI, TAKEN_DOWN, Takedowns, origin_uris
+from pipelines.workspace.takedown import PARENT_URI, TAKEN_DOWN, Takedowns
 from pipelines.workspace.workspace import Workspace
 
 DUPLICATE: Final = "duplicate"
@@ -42,7 +42,9 @@ HELD_OUT: Final = "held_out"
 
 _ROLE: Final = "duplicate_role"
 _COLUMNS: Final = ("id", "text", "uri", "host", "license", "media_type", "meta")
-_READ: Final = (*_COLUMNS, "locator.file", "provenance.depth", "provenance.root")
+_READ: Final = (
+    *_COLUMNS, "locator.file", "provenance.parents", "provenance.depth", "provenance.root",
+)  # fmt: skip
 _BATCH_ROWS: Final = 256
 _HASH_SEED: Final = np.uint64(0x9E3779B97F4A7C15)
 
@@ -193,7 +195,7 @@ def _seeds(
     out = np.zeros(rows.num_rows, np.bool_)
     if choice.validation_share is not None:
         out = is_validation(roots, choice.validation_share)
-    gone = takedowns.cover(origin_uris(rows)).to_numpy(zero_copy_only=False)
+    gone = takedowns.cover_documents(rows).to_numpy(zero_copy_only=False)
     columns = {name: rows.column(name).to_pylist() for name in _COLUMNS}
     files = pc.struct_field(rows.column("locator"), "file").to_pylist()
     for i, (level, origin) in enumerate(zip(depth.to_pylist(), roots.to_pylist(), strict=True)):

@@ -5,16 +5,19 @@ Archives are those that a crawl of this workspace wrote; each record that one ke
 into.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.takedown.documents import cover_parts
+from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.schema import ID
-from pipelines.workspace.takedown import Takedowns, origin_uris
+from pipelines.workspace.takedown import Takedowns
+from pipelines.workspace.tracing import prefix_of
 from pipelines.workspace.workspace import Workspace
 
 
@@ -24,82 +27,89 @@ class Holdings:
 
     documents: Mapping[str, int]
     """`source (extract@fp)`, or `(synthesize@fp)` -> documents, where there are any."""
-    shards: Mapping[str, "Drawn"]
-    """Folder of shards -> what of them it holds."""
+    shards: tuple["HeldInShard", ...]
+    """By folder, stage and shard."""
     archives: Mapping[str, int]
     """WARC file of a crawl -> records in it under an address that was taken down, be it the one
     that was asked for or the one behind its redirects."""
+    ids: pa.FixedSizeBinaryArray
+    """Of the documents: fixed_size_binary(16)[n]."""
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """What shards hold of some documents."""
+class HeldInShard:
+    """What one shard holds of some documents."""
 
+    folder: str
+    """`shards/<mixture>@<fp>`."""
     plan: str
-    """mixture@fp of the plan that the shards were written by."""
+    """mixture@fp of the plan that it was written by."""
+    stage: str
+    shard: str
+    """Path of its files within the workspace, without their endings."""
     documents: int
+    draws: int
     tokens: int
     """Of every draw, EOD included."""
 
 
 def find_holdings(workspace: Workspace, takedowns: Takedowns) -> Holdings:
-    """Looks for documents under what was taken down, and for their tokens.
+    """Looks for documents that were taken down, and for their tokens.
 
     Args:
         workspace: Where to look.
         takedowns: What was taken down.
     """
-    if not len(takedowns.keys):
-        return Holdings({}, {}, {})
+    none = pa.array([], ID)
+    if takedowns.is_empty:
+        return Holdings({}, (), {}, none)
     documents: dict[str, int] = {}
-    found: list[pa.Array] = []
-    ledger = workspace.ledger
-    generations = ledger.generations()
-    for name in (name for name in generations if name.startswith(("extract@", "synthesize@"))):
-        for entry in ledger.entries(name):
-            columns = ["id", "uri", *(["meta"] if name.startswith("synthesize@") else [])]
-            table = read_table(workspace.storage, entry.file("documents"), columns)
-            marked = takedowns.cover(origin_uris(table))
-            if marked.true_count:
-                label = f"{entry.source} ({name})"
-                documents[label] = documents.get(label, 0) + marked.true_count
-                found.append(table.column("id").combine_chunks().filter(marked))
-    ids = pc.unique(pa.concat_arrays([pa.array([], ID), *found]))
-    shards = _in_shards(workspace, generations, ids) if len(ids) else {}
-    return Holdings(documents, shards, _in_archives(workspace, generations, takedowns))
+    found = [none]
+    for part in cover_parts(workspace, takedowns):
+        label = f"{part.entry.source} ({part.entry.job}@{part.entry.fp})"
+        documents[label] = documents.get(label, 0) + part.mask.true_count
+        found.append(part.ids)
+    ids = pc.unique(pa.concat_arrays(found))
+    shards = tuple(_in_shards(workspace, ids)) if len(ids) else ()
+    return Holdings(documents, shards, _in_archives(workspace, takedowns), ids)
 
 
-def _in_archives(
-    workspace: Workspace, generations: list[str], takedowns: Takedowns
-) -> dict[str, int]:
+def _in_archives(workspace: Workspace, takedowns: Takedowns) -> dict[str, int]:
     held: dict[str, int] = {}
-    for name in (name for name in generations if name.startswith("crawl@")):
-        for entry in workspace.ledger.entries(name):
-            columns = ["url", "final_url", "offset"]
-            fetches = read_table(workspace.storage, entry.file("fetches"), columns)
-            kept = fetches.filter(pc.is_valid(fetches.column("offset")))
-            asked = takedowns.cover(kept.column("url"))
-            number = pc.or_(asked, takedowns.cover(kept.column("final_url"))).true_count
-            if number:
-                held[entry.file("warc").path] = number
-    return held
-
-
-def _in_shards(workspace: Workspace, generations: list[str], ids: pa.Array) -> dict[str, Drawn]:
-    held: dict[str, Drawn] = {}
-    for name in (name for name in generations if name.startswith("shards.")):
-        drawn: list[pa.Array] = []
-        tokens = 0
-        for entry in workspace.ledger.entries(name):
-            for ref in (ref for ref in entry.files if ref.kind == "map"):
-                table = read_table(workspace.storage, ref, ["id", "token_start", "token_end"])
-                table = table.filter(pc.is_in(table.column("id"), ids))
-                lengths = pc.subtract(table.column("token_end"), table.column("token_start"))
-                tokens += int(np.sum(lengths.to_numpy()))
-                drawn.append(table.column("id").combine_chunks())
-        number = len(pc.unique(pa.concat_arrays([pa.array([], ID), *drawn])))
+    for entry in _entries(workspace, "crawl@"):
+        columns = ["url", "final_url", "offset"]
+        fetches = read_table(workspace.storage, entry.file("fetches"), columns)
+        kept = fetches.filter(pc.is_valid(fetches.column("offset")))
+        asked = takedowns.cover(kept.column("url"))
+        number = pc.or_(asked, takedowns.cover(kept.column("final_url"))).true_count
         if number:
-            folder = name.removeprefix("shards.")
-            plan = f"{folder.partition('@')[0]}@{workspace.ledger.payload(name)['plan'][:8]}"
-            held[f"shards/{folder}"] = Drawn(plan, number, tokens)
+            held[entry.file("warc").path] = number
     return held
+
+
+def _in_shards(workspace: Workspace, ids: pa.Array) -> Iterator[HeldInShard]:
+    for entry in _entries(workspace, "shards."):
+        for ref in (ref for ref in entry.files if ref.kind == "map"):
+            columns = ["id", "draw", "token_start", "token_end"]
+            table = read_table(workspace.storage, ref, columns)
+            table = table.filter(pc.is_in(table.column("id"), ids))
+            if not table.num_rows:
+                continue
+            lengths = pc.subtract(table.column("token_end"), table.column("token_start"))
+            mixture = entry.job.removeprefix("shards.")
+            plan = workspace.ledger.payload(f"{entry.job}@{entry.fp}")["plan"]
+            yield HeldInShard(
+                folder=f"shards/{mixture}@{entry.fp}",
+                plan=f"{mixture}@{plan[:8]}",
+                stage=entry.source,
+                shard=prefix_of(entry),
+                documents=len(pc.unique(table.column("id"))),
+                draws=table.group_by(["id", "draw"]).aggregate([]).num_rows,
+                tokens=int(np.sum(lengths.to_numpy())),
+            )
+
+
+def _entries(workspace: Workspace, prefix: str) -> Iterator[Entry]:
+    for name in workspace.ledger.generations():
+        if name.startswith(prefix):
+            yield from workspace.ledger.entries(name)

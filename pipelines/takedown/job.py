@@ -1,14 +1,14 @@
-"""The labels set `takedown`: which documents stand under an address or host that was taken down.
+"""The labels set `takedown`: which documents were taken down, by address, host, id or origin.
 
 It is made where a workspace has takedowns, over all sources, and made anew when there are more: the
 takedowns enter its generation. Planning sets aside what it marks whatever a mixture says
-(`pipelines.mix.judge`). Only addresses are read, never texts.
+(`pipelines.mix.judge`). Only addresses and ids are read, never texts.
 
 Equations: documents = rows; rows = taken down + kept.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
@@ -23,7 +23,7 @@ from pipelines.workspace.takedown import (
     TAKEN_DOWN,
     Takedown,
     Takedowns,
-    origin_uris,
+    erased_ids,
     read_takedowns,
 )
 from pipelines.workspace.workspace import Workspace
@@ -45,11 +45,13 @@ class TakedownJob:
     """Source -> `extract@fp` or `synthesize@fp`."""
     entries: tuple[str, ...]
     """What was taken down, in the form that is compared."""
+    ids: tuple[str, ...] = ()
+    """Documents that were, in hexadecimal digits."""
 
     @property
     def takedowns(self) -> Takedowns:
         """What is forgotten."""
-        return Takedowns((Takedown(entries=self.entries, reason="", at=""),))
+        return Takedowns((Takedown(entries=self.entries, reason="", at="", ids=self.ids),))
 
     @property
     def generation(self) -> Generation:
@@ -71,8 +73,9 @@ class TakedownJob:
         watch, storage, generation = Stopwatch(), workspace.storage, self.generation
         documents = workspace.ledger.get(self.documents[key.source], key.source, key.part)
         ref = documents.file("documents")
-        table = read_table(storage, ref, [_ID, *_origins(self.documents[key.source])])
-        marks = self.takedowns.cover(origin_uris(table))
+        table = read_table(storage, ref, _origins(self.documents[key.source]))
+        takedowns = replace(self.takedowns, erased=erased_ids(storage))
+        marks = takedowns.cover_documents(table)
         columns = [table.column(_ID).combine_chunks(), marks]
         with PartFile(storage, LABELS) as file:
             file.write(pa.RecordBatch.from_arrays(columns, schema=LABELS))
@@ -99,8 +102,11 @@ def takedown_job(workspace: Workspace, documents: Mapping[str, str]) -> Takedown
         workspace: Whose takedowns count.
         documents: Source -> `extract@fp`.
     """
-    keys = read_takedowns(workspace.storage).keys
-    return TakedownJob(dict(documents), tuple(keys.to_pylist())) if len(keys) else None
+    found = read_takedowns(workspace.storage)
+    if found.is_empty and not len(found.erased):
+        return None
+    ids = tuple(id_.hex() for id_ in found.ids.to_pylist())
+    return TakedownJob(dict(documents), tuple(found.keys.to_pylist()), ids)
 
 
 def label_here(workspace: Workspace, job: TakedownJob, parts: Mapping[str, Sequence[int]]) -> None:
@@ -117,8 +123,9 @@ def label_here(workspace: Workspace, job: TakedownJob, parts: Mapping[str, Seque
 
 
 def _origins(generation: str) -> list[str]:
-    """Columns of documents that tell their origin: made ones go back to another's address."""
-    return ["uri", "meta"] if generation.startswith(_SYNTHESIZE) else ["uri"]
+    """Columns of documents that tell their origin: made ones go back to others."""
+    made = ["meta", "provenance.parents"] if generation.startswith(_SYNTHESIZE) else []
+    return [_ID, "uri", *made]
 
 
 def takedown_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
@@ -141,7 +148,7 @@ def takedown_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
         if ref.path == documents
     )
     table = read_table(workspace.storage, ref, _origins(_extract_of(workspace, entry)))
-    covered = takedowns.cover(origin_uris(table))
+    covered = takedowns.cover_documents(table)
     if labelled == takedowns.fingerprint and not covered.equals(marked):
         yield f"{name}: what it marks is not what was taken down"
 

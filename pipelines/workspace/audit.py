@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.workspace.fingerprints import fingerprint
+from pipelines.workspace.inventory import Inventory
 from pipelines.workspace.ledger import Entry, FileRef, LedgerError, entry_path
 from pipelines.workspace.parts import footer_rows, read_table
 from pipelines.workspace.workspace import Workspace
@@ -181,7 +182,7 @@ def audit(
             report.entries += 1
             job = report.totals.setdefault(entry.job, Counter())
             job.update(entry.counts)
-            report.faults += _equation_faults(entry)
+            report.faults += equation_faults(entry)
             report.faults += _absence_faults(entry)
             deep = chance.random() < sample
             found = [
@@ -197,6 +198,7 @@ def audit(
             whole = partial(check_all, workspace, generation, entries)
             report.faults += _guarded(whole, generation)
     report.faults += _input_faults(workspace)
+    report.faults += _inventory_faults(workspace)
     return report
 
 
@@ -243,6 +245,36 @@ def _input_faults(workspace: Workspace) -> Iterator[str]:
         yield f"{path}: labels were made from it, and no ledger entry names it"
 
 
+def _inventory_faults(workspace: Workspace) -> Iterator[str]:
+    """The inventory has no ledger entry: it must agree with what was extracted of its parts."""
+    folders = {path.split("/")[1] for path in workspace.storage.files("inventory")}
+    read = {
+        entry
+        for generation in workspace.ledger.generations()
+        if generation.startswith("extract@")
+        for entry in _extents(_guarded_entries(workspace, generation))
+    }
+    for source in sorted(folders):
+        try:
+            spans = Inventory(workspace.storage, source).spans()
+        except (OSError, ValueError, TypeError) as error:
+            yield f"inventory/{source}: cannot be read ({error})"
+            continue
+        numbers = sorted({span.part for span in spans})
+        if numbers != list(range(len(numbers))):
+            yield f"inventory/{source}: its parts are not numbered without a gap"
+        listed = {(source, span.part, span.file) for span in spans}
+        for _, part, file in sorted(one for one in read - listed if one[0] == source):
+            yield f"inventory/{source}: {file} was extracted as part {part}, and is not listed so"
+
+
+def _extents(entries: Sequence[Entry]) -> Iterator[tuple[str, int, str]]:
+    """(source, part, file) of all that was extracted."""
+    for entry in entries:
+        for file in entry.detail.get("extents", {}):
+            yield entry.source, entry.part, file
+
+
 def _guarded_entries(workspace: Workspace, generation: str) -> list[Entry]:
     try:
         return workspace.ledger.entries(generation)
@@ -282,7 +314,8 @@ def equation_of(job: str) -> tuple[str, ...]:
     return next(iter(equations_of(job)), ())
 
 
-def _equation_faults(entry: Entry) -> Iterator[str]:
+def equation_faults(entry: Entry) -> Iterator[str]:
+    """The equations of its job that the counts of an entry break."""
     for total, *rest in equations_of(entry.job):
         right = sum(entry.counts.get(term, 0) for term in rest)
         if entry.counts.get(total, 0) != right:
@@ -308,12 +341,19 @@ def _file_faults(
         return [f"{ref.path}: missing; the ledger of {_name(entry)} names it"]
     size = storage.size(ref.path)
     if size != ref.bytes:
-        return [f"{ref.path}: {size} bytes, and the ledger says {ref.bytes}"]
+        named = f"{size} bytes, and the ledger says {ref.bytes}"
+        return [f"{ref.path}: {named}{_hashes(storage.sha256(ref.path), ref)} in {_name(entry)}"]
     if deep:
         report.bytes_hashed += size
-        if storage.sha256(ref.path) != ref.sha256:
-            return [f"{ref.path}: its content has changed since it was committed (sha256 differs)"]
+        found = storage.sha256(ref.path)
+        if found != ref.sha256:
+            changed = f"its content has changed since it was committed{_hashes(found, ref)}"
+            return [f"{ref.path}: {changed} in {_name(entry)}"]
     return _guarded(partial(_row_faults, workspace, entry, ref, deep=deep), ref.path)
+
+
+def _hashes(found: str, ref: FileRef) -> str:
+    return f" (sha256 {found}, and the ledger says {ref.sha256})"
 
 
 def _row_faults(workspace: Workspace, entry: Entry, ref: FileRef, *, deep: bool) -> Iterator[str]:

@@ -8,6 +8,7 @@ designed, cannot be appended to on an object store.)
 """
 
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,6 +35,8 @@ SCHEMA: Final = pa.schema(
 # Bytes of extracted text expected from one stored byte: HTML gives about a tenth of its size as
 # text and gzip stores a fifth; measured on article pages and WET files.
 _TEXT_PER_BYTE: Final = {"html": 0.1, "warc": 0.4, "wet": 2.5, "jsonl": 1.0, "parquet": 2.0}
+_ROWS: Final = 4096  # of a row group: what is read to find one part
+_FILE: Final = re.compile(r"/from-(\d+)\.parquet$")
 _COMPRESSED: Final = (".gz", ".zst", ".bz2", ".lz4", ".xz")
 
 
@@ -53,7 +56,7 @@ class Listed:
     """ETag or change time; another stamp is looked into, the same stamp is trusted."""
     digest: Callable[[], str]
     """Hash of the content where it can be had cheaply, else an empty string."""
-    splits: tuple[tuple[int, int], ...] = ()
+    splits: tuple[tuple[int, int | None], ...] = ()
     """Ranges into which the format allows the file to be cut; none means whole."""
 
     @property
@@ -99,8 +102,14 @@ class Inventory:
         return sorted({span.part for span in self.spans()})
 
     def part(self, number: int) -> list[Span]:
-        """Files and ranges of one part, in order."""
-        return [span for span in self.spans() if span.part == number]
+        """Files and ranges of one part, in order.
+
+        A worker asks for one part of what may be a million: it reads the row groups that hold it.
+        """
+        if self._spans is not None:
+            return [span for span in self._spans if span.part == number]
+        first = max((n for n in self._files() if n <= number), default=None)
+        return [] if first is None else list(self._read_file(self._path(first), number))
 
     def extend(self, listed: Sequence[Listed], part_bytes: int, selection: str = "") -> int:
         """Numbers the files that are not yet in the inventory.
@@ -168,13 +177,28 @@ class Inventory:
     def _path(self, first_part: int) -> str:
         return f"inventory/{self.source}/from-{first_part:05d}.parquet"
 
+    def _files(self) -> list[int]:
+        """The first part of each inventory file, ascending."""
+        paths = self.storage.files(f"inventory/{self.source}")
+        return [int(found[1]) for path in paths if (found := _FILE.search(path))]
+
     def _read(self) -> Iterator[Span]:
-        for path in self.storage.files(f"inventory/{self.source}"):
-            if not path.endswith(".parquet"):
-                continue
-            table = pq.read_table(io.BytesIO(self.storage.read(path)))
-            for row in table.to_pylist():
-                yield Span(**row)
+        for first in self._files():
+            yield from self._read_file(self._path(first))
+
+    def _read_file(self, path: str, part: int | None = None) -> Iterator[Span]:
+        """The rows of a file, or those of one part."""
+        wanted = None if part is None else [("part", "=", part)]
+        data = io.BytesIO(self.storage.read(path))
+        try:
+            table = pq.read_table(data, filters=wanted, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            raise InventoryError(
+                f"{path} is damaged ({error}), so which parts there are is not known; restore it "
+                "from a copy: it cannot be made again with the same numbers for certain"
+            ) from error
+        for row in table.to_pylist():
+            yield Span(**row)
 
 
 def _form_parts(listed: Sequence[Listed], part_bytes: int, first: int) -> list[Span]:
@@ -208,5 +232,6 @@ def _form_parts(listed: Sequence[Listed], part_bytes: int, first: int) -> list[S
 def _to_parquet(spans: Sequence[Span]) -> bytes:
     rows = [{name: getattr(span, name) for name in SCHEMA.names} for span in spans]
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), sink, compression="zstd")
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    pq.write_table(table, sink, compression="zstd", row_group_size=_ROWS, write_page_checksum=True)
     return sink.getvalue()

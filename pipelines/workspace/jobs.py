@@ -4,8 +4,6 @@ A job is told a part, makes its files, and commits them. It asks the ledger firs
 twice, in two places, or again after a crash, is harmless: that is the whole recovery story.
 """
 
-import threading
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -13,8 +11,19 @@ from typing import Any, Final, Protocol
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.ledger import Entry, FileRef, Stopwatch
+from pipelines.workspace.meter import METER
 from pipelines.workspace.version import code_version
 from pipelines.workspace.workspace import Workspace
+
+__all__ = [
+    "METER",
+    "PARTITIONS",
+    "PartJob",
+    "PartKey",
+    "entry_of",
+    "is_done",
+    "pending_keys",
+]
 
 PARTITIONS: Final = "partitions"
 """Stands for the source in ledgers by partition."""
@@ -52,12 +61,14 @@ def is_done(workspace: Workspace, job: PartJob, key: PartKey) -> bool:
 def pending_keys(
     workspace: Workspace, jobs: Mapping[str, PartJob], keys: list[PartKey]
 ) -> list[PartKey]:
-    """The parts that some generation of their source's job does not hold, by one listing each."""
+    """The parts that some generation of their source's job does not hold, by one listing each.
+
+    By names alone: what entries say takes 32 KB of the driver's memory each (`docs/scale.md`).
+    """
     done: dict[str, set[PartKey]] = {}
     for source, job in jobs.items():
         for generation in job.generations:
-            entries = workspace.ledger.entries(generation, source)
-            held = {PartKey(entry.source, entry.part) for entry in entries}
+            held = {PartKey(*place) for place in workspace.ledger.places(generation, source)}
             done[source] = done[source] & held if source in done else held
     return [key for key in keys if key not in done.get(key.source, set())]
 
@@ -85,24 +96,3 @@ def entry_of(
         seconds=watch.seconds,
         code=code_version(),
     )
-
-
-class Meter:
-    """Counts work done in this process, for progress bars; never enters a result."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._done: Counter[str] = Counter()
-
-    def add(self, what: str, amount: int) -> None:
-        """Notes that `amount` more of `what` is done."""
-        with self._lock:
-            self._done[what] += amount
-
-    def read(self, what: str) -> int:
-        """How much of `what` was done since the process started."""
-        with self._lock:
-            return self._done[what]
-
-
-METER = Meter()

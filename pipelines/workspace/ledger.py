@@ -10,15 +10,23 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.workspace.fingerprints import Generation, canonical_json, fingerprint
+from pipelines.workspace.meter import METER
 from pipelines.workspace.storage import Storage
+
+ERASED: Final = "erased"
+"""Key of `detail` where an erasure replaced an entry: `content` before it, and what it blanked."""
+
+
+_READ_FILES: Final = 1000  # held in memory at a time; on an object store, read side by side
+_FOLD: Final = pa.schema([pa.field("path", pa.string()), pa.field("entry", pa.binary())])
 
 
 class LedgerError(RuntimeError):
@@ -70,7 +78,13 @@ class Entry:
 
     @property
     def content(self) -> str:
-        """Hash over the files' hashes: equal for equal results, whenever they were made."""
+        """Hash over the files' hashes: equal for equal results, whenever they were made.
+
+        Of an entry that an erasure replaced it is that of the entry before: what was made from it
+        stays what it is, and no plan and no later job is made anew.
+        """
+        if before := self.detail.get(ERASED, {}).get("content"):
+            return str(before)
         state = hashlib.sha256()
         for ref in self.files:
             state.update(f"{ref.kind}={ref.sha256}\n".encode())
@@ -80,6 +94,20 @@ class Entry:
 def entry_path(generation: str, source: str, part: int) -> str:
     """Where the entry of a part stands; `generation` is `job@fp`."""
     return f"ledger/{generation}/{source}/part-{part:05d}.json"
+
+
+def entry_from_json(data: bytes | str, path: str) -> Entry:
+    """The entry that `entry_to_json` gave, for the place `path`.
+
+    Raises:
+        LedgerError: It is damaged, or belongs elsewhere.
+    """
+    return _from_json(data, path)
+
+
+def entry_to_json(entry: Entry) -> bytes:
+    """An entry as its file holds it."""
+    return _to_json(entry)
 
 
 def _to_json(entry: Entry) -> bytes:
@@ -137,7 +165,19 @@ class Ledger:
     def commit(self, entry: Entry) -> bool:
         """Makes the files of an entry part of the result, unless another worker was first."""
         path = entry_path(f"{entry.job}@{entry.fp}", entry.source, entry.part)
-        return self.storage.create(path, _to_json(entry))
+        is_ours = self.storage.create(path, _to_json(entry))
+        if is_ours:  # who came second counts nothing
+            rejects, num_bytes = entry.detail.get("rejects"), sum(ref.bytes for ref in entry.files)
+            METER.add_entry(entry.job, entry.counts, rejects, num_bytes)
+        return is_ours
+
+    def replace(self, entry: Entry) -> None:
+        """Puts an entry in the place of another; for erasures alone, which keep the old one's name.
+
+        Readers see the one or the other, for the file is put there whole.
+        """
+        name = f"{entry.job}@{entry.fp}"
+        self.storage.replace(entry_path(name, entry.source, entry.part), _to_json(entry))
 
     def find(self, generation: Generation | str, source: str, part: int) -> Entry | None:
         """The entry of one part, or None while it is not committed."""
@@ -170,17 +210,22 @@ class Ledger:
         name = generation if isinstance(generation, str) else generation.name
         folded = {(e.source, e.part): e for e in self.folded(name)}
         # The fold is a copy: an entry whose file is gone was taken back, and is made again.
-        known = {
-            place: folded.get(place) or _from_json(self.storage.read(path), path)
-            for path in self.entry_files(name, source)
-            for place in (_place(path),)
-        }
-        return [known[place] for place in sorted(known)]
+        paths = {_place(path): path for path in self.entry_files(name, source)}
+        lacking = [path for place, path in paths.items() if place not in folded]
+        read = {_place(path): _from_json(data, path) for path, data in self._read(lacking)}
+        return [folded.get(place) or read[place] for place in sorted(paths)]
 
     def entry_files(self, name: str, source: str | None = None) -> list[str]:
         """Paths of the entries of `job@fp`, sorted."""
         folder = f"ledger/{name}" + (f"/{source}" if source else "")
         return [path for path in self.storage.files(folder) if _is_entry(path)]
+
+    def places(
+        self, generation: Generation | str, source: str | None = None
+    ) -> list[tuple[str, int]]:
+        """(source, part) of all entries of a generation, sorted, by their names alone."""
+        name = generation if isinstance(generation, str) else generation.name
+        return sorted(_place(path) for path in self.entry_files(name, source))
 
     def read_entry(self, path: str) -> Entry:
         """The entry that a file holds.
@@ -201,32 +246,45 @@ class Ledger:
                 where None.
         """
         name = generation if isinstance(generation, str) else generation.name
-        before = self.folded(name)
-        old = {(e.source, e.part): e for e in before}
-        entries = [
-            self.read_entry(path)
-            if made is None or place in made or place not in old
-            else old[place]
-            for place, path in sorted((_place(path), path) for path in self.entry_files(name))
-        ]
-        if not entries or before == entries:
+        paths = sorted(self.entry_files(name), key=_place)
+        before = self._fold_table(name)
+        rows = {path: row for row, path in enumerate(before.column("path").to_pylist())}
+        fresh = [p for p in paths if made is None or p not in rows or _place(p) in made]
+        told = list(self._read(fresh))
+        for path, data in told:
+            _from_json(data, path)  # what is damaged is not copied
+        rows |= {path: before.num_rows + row for row, path in enumerate(fresh)}
+        columns = {"path": fresh, "entry": [data for _, data in told]}
+        both = pa.concat_tables([before, pa.table(columns, schema=_FOLD)])
+        after = both.take(pa.array([rows[path] for path in paths], pa.int64()))
+        if not paths or after.equals(before):
             return
-        columns = {
-            "path": [entry_path(name, entry.source, entry.part) for entry in entries],
-            "entry": [_to_json(entry) for entry in entries],
-        }
         draft = self.storage.scratch(".parquet")
-        pq.write_table(pa.table(columns), draft, compression="zstd")
+        pq.write_table(after, draft, compression="zstd")
         self.storage.publish(draft, _fold_path(name))
 
     def folded(self, name: str) -> list[Entry]:
         """The entries in the fold of `job@fp`; none where it cannot be read, for it is a copy."""
         try:
-            table = pq.read_table(io.BytesIO(self.storage.read(_fold_path(name))))
+            table = self._fold_table(name)
             rows = zip(*(table.column(c).to_pylist() for c in ("entry", "path")), strict=True)
             return [_from_json(data, path) for data, path in rows]
-        except (OSError, pa.ArrowException, KeyError, ValueError, LedgerError):
+        except LedgerError:
             return []
+
+    def _fold_table(self, name: str) -> pa.Table:
+        """The rows of a fold; none where it cannot be read."""
+        try:
+            table = pq.read_table(io.BytesIO(self.storage.read(_fold_path(name))))
+            return table.select(_FOLD.names).cast(_FOLD)
+        except (OSError, pa.ArrowException, KeyError, ValueError):
+            return _FOLD.empty_table()
+
+    def _read(self, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """(path, content) of files of a ledger, some at a time."""
+        for start in range(0, len(paths), _READ_FILES):
+            some = paths[start : start + _READ_FILES]
+            yield from zip(some, self.storage.read_many(some), strict=True)
 
 
 def _fold_path(name: str) -> str:

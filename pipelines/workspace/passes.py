@@ -17,7 +17,7 @@ def pending_parts(
     workspace: Workspace, generation: Generation, keys: Sequence[PartKey]
 ) -> list[PartKey]:
     """The parts that a generation does not hold yet, in order."""
-    held = {PartKey(e.source, e.part) for e in workspace.ledger.entries(generation)}
+    held = {PartKey(*place) for place in workspace.ledger.places(generation)}
     return [key for key in keys if key not in held]
 
 
@@ -25,7 +25,7 @@ def pending_partitions(
     workspace: Workspace, generation: Generation, num_partitions: int
 ) -> list[int]:
     """The partitions that a generation does not hold yet."""
-    held = {entry.part for entry in workspace.ledger.entries(generation, PARTITIONS)}
+    held = {part for _, part in workspace.ledger.places(generation, PARTITIONS)}
     return [partition for partition in range(num_partitions) if partition not in held]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from pipelines.workspace.takedown import ERASURES
 from pipelines.workspace.workspace import Workspace
 
 # Folders that hold committed data files; the others are not pruned by file.
@@ -22,6 +23,8 @@ _DATA: Final = (
     "pages",
     "clusters",
     "validation",
+    "samples",
+    "erasures",
     "mixtures",
     "shards",
     "tmp",
@@ -51,8 +54,9 @@ def find_prunable(workspace: Workspace, pinned: Iterable[str]) -> Pruning:
             generation is taken as pinned.
     """
     storage, ledger = workspace.storage, workspace.ledger
-    everything = ledger.generations()
-    kept = set(pinned) or set(everything)
+    everything, wanted = ledger.generations(), set(pinned)
+    # Without its ledger of erasures a workspace would not know that what is blank was forgotten.
+    kept = {*wanted, ERASURES.name} if wanted else set(everything)
     going = tuple(name for name in everything if name not in kept)
     # A payload goes last, so that a prune that was interrupted can be given again.
     ledger_files = sorted(

@@ -6,9 +6,13 @@ from typing import Final
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam import coders
+from apache_beam.metrics import Metrics
+from apache_beam.runners.worker.statesampler import get_current_tracker
 
+from pipelines.watching.committed import CommittedParts
 from pipelines.workspace.children import Limits, shared_children
 from pipelines.workspace.jobs import METER, PartJob, PartKey, is_done
+from pipelines.workspace.meter import NAMESPACE
 from pipelines.workspace.workspace import Workspace
 
 BATCH_BYTES: Final = 8 << 20
@@ -56,6 +60,8 @@ class MapChain(beam.PTransform):
         super().__init__()
         self._keys = keys
         self._steps = [MapParts(workspace, jobs, limits) for jobs in chain]
+        self.committed_parts = CommittedParts(workspace, chain[-1], keys)
+        """For runners that tell no counts before the end."""
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Nothing -> PartKey."""
@@ -77,8 +83,10 @@ class RunPart(beam.DoFn):
         """Commits the part, then passes its name on."""
         job = self._jobs[key.source]
         if not is_done(self._workspace, job, key):
+            family = job.generations[0].job.split(".")[0]
+            METER.add(f"{family}.begun", 1)
             job.run(self._workspace, key, shared_children(self._limits))
-            METER.add(f"{job.generations[0].job.split('.')[0]}.parts", 1)
+            METER.add(f"{family}.parts", 1)
         yield key
 
 
@@ -91,7 +99,7 @@ class ListParts(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Nothing -> PartKey."""
-        return pipeline | "Name parts" >> beam.Create(self._keys) | "Spread" >> beam.Reshuffle()
+        return pipeline | "Name parts" >> _listed(self._keys) | "Spread" >> beam.Reshuffle()
 
 
 class ListNumbers(beam.PTransform):
@@ -103,7 +111,7 @@ class ListNumbers(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Nothing -> numbers."""
-        return pipeline | "Number" >> beam.Create(self._numbers) | "Spread" >> beam.Reshuffle()
+        return pipeline | "Number" >> _listed(self._numbers) | "Spread" >> beam.Reshuffle()
 
 
 class GroupBatches(beam.PTransform):
@@ -116,10 +124,18 @@ class GroupBatches(beam.PTransform):
     def expand(self, sent: beam.PCollection) -> beam.PCollection:
         """(number, batch) -> (number, its batches)."""
         nothing = pa.RecordBatch.from_pylist([], schema=self._schema)
-        every = sent.pipeline | "Every number" >> beam.Create(
-            [(number, nothing) for number in self._numbers]
-        ).with_output_types(Keyed)
+        # Not a list of pairs: for 100,000 parts Beam looked at, encoded and packed 100,000 batches.
+        every = (
+            sent.pipeline
+            | "Every number" >> _listed(self._numbers)
+            | "Nothing yet" >> beam.Map(lambda number: (number, nothing)).with_output_types(Keyed)
+        )
         return (sent, every) | "Join" >> beam.Flatten() | "Group" >> beam.GroupByKey()
+
+
+def _listed(values: Sequence[PartKey] | Sequence[int]) -> beam.PTransform:
+    """Gives values; a shuffle follows, so that Beam's own behind a list would be one too many."""
+    return beam.Create(values, reshuffle=False)
 
 
 class ArrowBatchCoder(coders.Coder):
@@ -149,3 +165,17 @@ class ArrowBatchCoder(coders.Coder):
 
 
 coders.registry.register_coder(pa.RecordBatch, ArrowBatchCoder)
+
+
+def _is_in_bundle() -> bool:
+    """Whether Beam works on a bundle in this thread; elsewhere its counters forget in silence."""
+    return get_current_tracker() is not None
+
+
+def _count(name: str, amount: int) -> None:
+    Metrics.counter(NAMESPACE, name).inc(amount)
+
+
+# Every worker that runs a DoFn of ours imports this module, because all of them name parts or
+# batches.
+METER.report_by(_is_in_bundle, _count)

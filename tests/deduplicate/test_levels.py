@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from adversary import committed, outcome_of_one_run, outcome_under_attack
+from signing import sign_again
 from small_workspace import (
     LIMITS,
     SENTENCES,
@@ -330,11 +331,12 @@ def test_every_dofn_under_attack_gives_the_same_whatever_arrives_first(
 
 
 def rewrite(workspace: Workspace, plan: DuplicatesPlan, name: str, part: int, changed: Any) -> None:  # noqa: ANN401
-    """Changes the labels of a part of source b; hashes are another check's."""
+    """Changes the labels of a part of source b, as if they had been committed so."""
     entry = workspace.ledger.get(plan.label_sets[name], "b", part)
     path = Path(workspace.url) / entry.file("labels").path
     table = pq.read_table(path)
     pq.write_table(pa.Table.from_pylist(changed(table.to_pylist()), schema=table.schema), path)
+    sign_again(workspace, entry)
 
 
 def swapped(column: str, roles: set[str]) -> Any:  # noqa: ANN401 - a function

@@ -1,19 +1,24 @@
+import bz2
 import gzip
 import io
 import json
 import random
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from warcio.warcwriter import WARCWriter  # type: ignore[import-untyped]
 
+from pipelines.extract.blocks import LineBlock, read_blocks
 from pipelines.extract.records import InputRange, ReadSettings, read_records, split_points
+from pipelines.extract.rows import Record
 
 SETTINGS = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -42,6 +47,23 @@ def rows_of(path: Path, format: str, points: list[tuple[int, int | None]]) -> li
         for batch in read_records(asked, ReadSettings()):
             rows += batch.to_pylist()
     return rows
+
+
+def lines_of(path: Path, points: list[tuple[int, int | None]]) -> list[tuple[int, bytes]]:
+    """(offset, line or reason) of what the job reads in blocks."""
+    found: list[tuple[int, bytes]] = []
+    for start, end in points:
+        asked = InputRange(url=str(path), file="f", format="jsonl", start=start, end=end)
+        for block in read_blocks(asked, ReadSettings()):
+            offset = block.offset
+            if isinstance(block, LineBlock):
+                for line in block.data.to_pybytes().splitlines(keepends=True):
+                    found.append((offset, line))
+                    offset += len(line)
+            else:
+                assert isinstance(block, Record)
+                found.append((offset, (block.reason or block.text or "").encode()))
+    return found
 
 
 def assert_split_is_exact(path: Path, format: str, cuts: list[int]) -> None:
@@ -156,15 +178,51 @@ def test_split_points_of_packed_warc_begin_members(archive: Path) -> None:
     assert rows_of(archive, "warc", list(points)) == rows_of(archive, "warc", [(0, None)])
 
 
-@pytest.mark.parametrize(("name", "format"), [("a.jsonl.gz", "jsonl"), ("one.warc.gz", "warc")])
-def test_split_points_of_what_cannot_be_cut_are_one_range(
-    tmp_path: Path, name: str, format: str
-) -> None:
-    path = tmp_path / name
-    body = member("http://a.example/", b"x" * 100_000, is_packed=False)
-    path.write_bytes(gzip.compress(body if format == "warc" else b'{"text": "a"}\n' * 9999))
+def test_split_points_of_what_cannot_be_cut_are_one_range(tmp_path: Path) -> None:
+    path = tmp_path / "one.warc.gz"
+    path.write_bytes(gzip.compress(member("http://a.example/", b"x" * 100_000, is_packed=False)))
     size = path.stat().st_size
-    assert split_points(str(path), format, size, max(1, size // 4)) == [(0, size)]
+    assert split_points(str(path), "warc", size, max(1, size // 4)) == [(0, size)]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, zstandard.compress])
+def test_split_points_of_packed_lines_are_among_the_unpacked_bytes(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "a.jsonl.packed"
+    path.write_bytes(pack(b"".join(b'{"text": "line %d"}\n' % i for i in range(9999))))
+    size = path.stat().st_size
+    points = split_points(str(path), "jsonl", size, size // 4)
+    assert [start for start, _ in points] == [points[1][0] * i for i in range(4)]
+    assert points[-1][1] is None
+    shares = [len(rows_of(path, "jsonl", [point])) for point in points]
+    assert sum(shares) == 9999
+    assert max(shares) < 1.1 * 9999 / 4
+    assert rows_of(path, "jsonl", list(points)) == rows_of(path, "jsonl", [(0, None)])
+
+
+@SETTINGS
+@given(
+    texts=st.lists(st.text(st.characters(codec="utf-8"), max_size=12), max_size=8),
+    cuts=st.lists(st.integers(0, 400), max_size=5),
+    members=st.integers(1, 3),
+    flip=st.none() | st.integers(0, 300),
+)
+def test_packed_jsonl_split_anywhere_gives_the_whole_also_where_it_is_broken(
+    tmp_path: Path, texts: list[str], cuts: list[int], members: int, flip: int | None
+) -> None:
+    lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
+    data = b"".join(gzip.compress("".join(lines[i::members]).encode()) for i in range(members))
+    if flip is not None:
+        place = flip % len(data)
+        data = data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :]
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(data)
+    if data[:3] == b"\x1f\x8b\x08":  # else it is no packed file, and read as lines
+        assert_split_is_exact(path, "jsonl", cuts)
+        points = sorted({0, *cuts})
+        ranges = list(zip(points, [*points[1:], None], strict=True))
+        assert lines_of(path, ranges) == lines_of(path, [(0, None)])
 
 
 def test_split_points_of_a_broken_parquet_file_are_one_range(tmp_path: Path) -> None:
@@ -176,3 +234,20 @@ def test_split_points_of_a_broken_parquet_file_are_one_range(tmp_path: Path) -> 
 def test_split_points_with_a_wrong_target_says_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least 1 byte"):
         split_points(str(tmp_path), "jsonl", 10, 0)
+
+
+def test_split_points_of_packed_lines_in_one_range_reach_the_end(tmp_path: Path) -> None:
+    """Bytes of the file and bytes of its lines are not the same: a range of the first would cut."""
+    lines = b"".join(
+        json.dumps({"text": "much the same " * 40}).encode() + b"\n" for _ in range(99)
+    )
+    whole = tmp_path / "a.jsonl.gz"
+    whole.write_bytes(gzip.compress(lines))
+    damaged = tmp_path / "b.jsonl.gz"
+    damaged.write_bytes(gzip.compress(b"x")[:10] + b"\xff" * 64 + gzip.compress(lines))
+    for path, target in ((whole, 10**6), (damaged, 10)):
+        size = path.stat().st_size
+        (only,) = split_points(str(path), "jsonl", size, target)
+        rows = rows_of(path, "jsonl", [only])
+        assert rows == rows_of(path, "jsonl", [(0, None)])
+        assert len(rows) >= 99

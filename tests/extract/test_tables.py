@@ -136,14 +136,6 @@ def test_jsonl_cut_member_gives_the_lines_before_the_cut(tmp_path: Path) -> None
     assert [row["reason"] for row in rows if row["outcome"] == "rejected"] == ["truncated_record"]
 
 
-def test_jsonl_range_of_packed_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(gzip.compress(b'{"text": "a"}\n'))
-    asked = InputRange(url=str(path), file="a", format="jsonl", start=5)
-    with pytest.raises(ValueError, match="packed JSONL"):
-        list(read_records(asked, ReadSettings()))
-
-
 def test_parquet_columns_and_row_numbers_are_mapped(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = pa.table(

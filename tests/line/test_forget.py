@@ -1,8 +1,10 @@
 """`tokenmill forget`: what is taken down leaves every later plan, and no new document is made."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import typer
 from small_corpus import TEXTS, run_small, write_corpus
@@ -10,9 +12,21 @@ from typer.testing import CliRunner
 
 from pipelines.commands import audit, forget
 from pipelines.driver import RunResult
+from pipelines.extract.tally import Tally
 from pipelines.mix.planning import open_plan
-from pipelines.workspace.parts import read_table
-from pipelines.workspace.takedown import entries_of, read_takedowns
+from pipelines.takedown.copies import find_copies
+from pipelines.workspace.fingerprints import Generation
+from pipelines.workspace.jobs import PartKey, entry_of
+from pipelines.workspace.ledger import Stopwatch
+from pipelines.workspace.parts import PartFile, read_table
+from pipelines.workspace.schema import DOCUMENT, ID
+from pipelines.workspace.takedown import (
+    Takedown,
+    Takedowns,
+    entries_of,
+    ids_of,
+    read_takedowns,
+)
 from pipelines.workspace.tracing import find_documents
 from pipelines.workspace.workspace import Workspace
 
@@ -68,6 +82,17 @@ def drawn(result: RunResult) -> set[str | None]:
     return {row["uri"] for table in tables for row in table.to_pylist() if row["id"] in ids}
 
 
+def id_of(result: RunResult, uri: str | None) -> str:
+    """The document that stands under an address."""
+    (id_,) = (
+        row["id"]
+        for entry in result.workspace.ledger.entries(result.extract["notes"])
+        for row in read_table(result.workspace.storage, entry.file("documents")).to_pylist()
+        if row["uri"] == uri
+    )
+    return str(id_.hex())
+
+
 def test_forgotten_documents_leave_every_later_plan_and_none_is_made_again(folder: Path) -> None:
     workspace = str(folder.parent / "w")
     before = run_small(folder, workspace)
@@ -83,20 +108,25 @@ def test_forgotten_documents_leave_every_later_plan_and_none_is_made_again(folde
     (shards,) = before.shards
     assert f"in shards/small@{shards.generation.fp}; to remove them" in told
     assert f"--drop {old_plan.removeprefix('mixtures/')} --yes" in told
+    unnamed = id_of(before, None)
+    told = json.loads(invoke("forget", "--id", unnamed, "--workspace", workspace, "--json"))
+    assert told["added"]["ids"] == [unnamed]
+    assert {held["folder"] for held in told["shards"]} == {f"shards/small@{shards.generation.fp}"}
+    assert sum(held["documents"] for held in told["shards"]) == 5
+    assert told["copies"] == []
     kept = {
         "https://harbour.example/tides",
         "https://xn--bcher-kva.example/%E6%99%82%E8%A8%88",
-        None,
     }
     _, _, planned = open_plan(workspace, "small")  # without a run: labels are made on the way
     assert planned.folder != old_plan
-    assert planned.reasons["first"]["taken_down"] == 4
+    assert planned.reasons["first"]["taken_down"] == 5
     after = run_small(folder, workspace)
     assert drawn(after) == kept
     assert after.plans[0].folder == planned.folder
     add_notes(folder.parent, "two.jsonl", "Again: ")
     again = run_small(folder, workspace)
-    assert drawn(again) == kept
+    assert drawn(again) == {*kept, None}  # another record has another id
     entries = again.workspace.ledger.entries(again.extract["notes"])
     rejected = [entry.detail["rejects"] for entry in entries]
     assert rejected == [{}, {"taken_down": 4}]
@@ -129,3 +159,83 @@ def test_what_is_no_address_and_no_host_is_refused(written: str) -> None:
 def test_entries_are_compared_without_scheme_case_and_last_slash() -> None:
     written = ["HTTPS://A.Example/Page/", "http://a.example/page", "b.example", "127.0.0.1"]
     assert entries_of(written) == ("127.0.0.1", "a.example/page", "b.example")
+
+
+def documents(*rows: tuple[bytes, str | None, list[bytes]]) -> pa.Table:
+    """Documents of (id, address, parents)."""
+    told = [
+        {"id": id_ * 16, "uri": uri, "meta": None, "provenance": {"parents": [p * 16 for p in own]}}
+        for id_, uri, own in rows
+    ]
+    provenance = pa.struct([pa.field("parents", pa.list_(ID))])
+    kinds = {"id": ID, "uri": pa.string(), "meta": pa.map_(pa.string(), pa.string())}
+    return pa.Table.from_pylist(told, schema=pa.schema({**kinds, "provenance": provenance}))
+
+
+def test_documents_are_forgotten_by_id_by_address_and_by_what_they_were_made_of() -> None:
+    table = documents(
+        (b"a", "https://a.example/x", []),
+        (b"b", "https://b.example/x", []),
+        (b"c", None, [b"d", b"b"]),
+        (b"d", None, []),
+        (b"e", None, [b"f"]),
+    )
+    made = Takedown(entries=("a.example",), reason="", at="", ids=((b"b" * 16).hex(),))
+    by_name = Takedowns((made,))
+    assert by_name.cover_documents(table).to_pylist() == [True, True, True, False, False]
+    erased = replace(by_name, erased=pa.array([b"f" * 16], ID))
+    assert erased.cover_documents(table).to_pylist() == [True, True, True, False, True]
+    assert erased.fingerprint == by_name.fingerprint  # erasing changes no plan
+    assert by_name.fingerprint != Takedowns((replace(made, ids=()),)).fingerprint
+
+
+def test_the_same_record_read_again_becomes_a_reject() -> None:
+    made = Takedown(entries=(), reason="", at="", ids=((b"b" * 16).hex(),))
+    tally = Tally(takedowns=Takedowns((made,)))
+    rows = [
+        {"id": id_ * 16, "text": "x", "source": "s", "extractor": "e", "locator": {"file": "f"}}
+        for id_ in (b"a", b"b")
+    ]
+    batch = pa.RecordBatch.from_pylist([{**r, "provenance": {}} for r in rows], schema=DOCUMENT)
+    assert tally.without_taken_down(batch).column("id").to_pylist() == [b"a" * 16]
+    assert [(one["id"], one["reason"]) for one in tally.rejects] == [(b"b" * 16, "taken_down")]
+
+
+@pytest.mark.parametrize("written", ["", "abc", "0" * 31, "g" * 32])
+def test_what_is_no_id_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="the 32 hexadecimal digits of a document"):
+        ids_of([written])
+
+
+def test_a_host_is_a_host(tmp_path: Path) -> None:
+    workspace = str(tmp_path / "w")
+    storage = Workspace.create(workspace).storage
+    with pytest.raises(ValueError, match="give an address as --url"):
+        invoke("forget", "--host", "a.example/page", "--workspace", workspace)
+    invoke("forget", "--host", "A.example", "--url", "b.example/x", "--workspace", workspace)
+    assert read_takedowns(storage).keys.to_pylist() == ["a.example", "b.example/x"]
+
+
+def test_copies_are_found_by_the_clusters_of_the_last_run(tmp_path: Path) -> None:
+    workspace = Workspace.create(str(tmp_path / "w"))
+    rows = [
+        (b"a", b"a"),  # stands for b and c
+        (b"b", b"a"),
+        (b"c", b"a"),
+        (b"d", None),
+        (b"e", b"e"),
+        (b"f", b"e"),
+    ]
+    columns = [[row[i] and row[i] * 16 for row in rows] for i in (0, 1)]
+    table = pa.table({"id": pa.array(columns[0], ID), "cluster": pa.array(columns[1], ID)})
+    generation = Generation(job="deduplicate", payload={})
+    with PartFile(workspace.storage, table.schema) as file:
+        file.write(table.to_batches()[0])
+        ref = file.publish("labels", "labels/duplicates", 0)
+    key = PartKey("s", 0)
+    entry = entry_of(generation, key, files=(ref,), counts={}, watch=Stopwatch())
+    workspace.ledger.commit(entry)
+    workspace.ledger.declare(generation)
+    found = find_copies(workspace, pa.array([b"a" * 16, b"f" * 16, b"d" * 16], ID))
+    assert found.ids == tuple((one * 16).hex() for one in (b"b", b"c", b"e"))
+    assert found.stood_for == 2

@@ -385,3 +385,20 @@ def test_input_that_went_away_before_it_was_read_again_is_named(
     path.write_text(path.read_text() + "extract: {html_engine: resiliparse}\n")
     with pytest.raises(InventoryError, match=r"el\.html of it is no longer there"):
         run_small(path, str(tmp_path / "w"))
+
+
+def test_inventory_that_is_gone_or_damaged_is_never_made_anew(
+    done: RunResult, corpus: Path, tmp_path: Path
+) -> None:
+    """Numbered anew, a new file could get the number of a part that is committed."""
+    shutil.copytree(done.workspace.url, tmp_path / "w")
+    file = tmp_path / "w" / "inventory" / "pages" / "from-00000.parquet"
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InventoryError, match=r"from-00000\.parquet is damaged .*; restore it"):
+        run_small(corpus, str(tmp_path / "w"))
+    file.unlink()
+    with pytest.raises(InventoryError, match=r"inventory/pages/ is gone, and parts of pages are"):
+        run_small(corpus, str(tmp_path / "w"))
+    file.write_bytes(data)
+    assert run_small(corpus, str(tmp_path / "w")).parts_done == 0

@@ -11,6 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pytest
 from adversary import committed, outcome_of_one_run, outcome_under_attack
+from signing import sign_again
 from small_workspace import (
     LIMITS,
     Documents,
@@ -153,7 +154,7 @@ def test_finished_search_is_sound_and_forgets_its_sets(
 
 
 def rewrite_labels(workspace: Workspace, plan: DuplicatesPlan, column: str, value: object) -> None:
-    """Puts another value into one near-duplicate's label, behind the ledger's back."""
+    """Puts another value into one near-duplicate's label, as if it had been committed so."""
     import pyarrow.parquet as pq
 
     for entry in workspace.ledger.entries(plan.labels):
@@ -166,6 +167,7 @@ def rewrite_labels(workspace: Workspace, plan: DuplicatesPlan, column: str, valu
             index = rows.schema.get_field_index(column)
             field = rows.schema.field(column)
             pq.write_table(rows.set_column(index, field, pa.array(values, field.type)), path)
+            sign_again(workspace, entry)
             return
 
 

@@ -24,6 +24,7 @@ from repeat_workspace import (
     search,
     written,
 )
+from signing import sign_again
 from small_workspace import OneAfterTheOther
 
 from annotators.contamination.words import WORD
@@ -206,7 +207,7 @@ def test_finished_search_is_sound_and_forgets_its_keys(
 
 
 def change(workspace: Workspace, plan: RepeatsPlan, **changed: object) -> None:
-    """Changes one label behind the ledger's back."""
+    """Changes one label, as if it had been committed so."""
     for entry in workspace.ledger.entries(plan.labels):
         path = workspace.storage.path(entry.file("labels").path)
         rows = pq.read_table(path)
@@ -218,6 +219,7 @@ def change(workspace: Workspace, plan: RepeatsPlan, **changed: object) -> None:
             field = rows.schema.field(plan.level)
             index = rows.schema.get_field_index(plan.level)
             pq.write_table(rows.set_column(index, field, pa.array(lists, field.type)), path)
+            sign_again(workspace, entry)
             return
 
 
@@ -240,6 +242,7 @@ def test_check_notices_labels_that_were_changed(
     entries = workspace.ledger.entries(plan.labels)
     assert [fault for entry in entries for fault in label_faults(workspace, entry)] == []
     change(workspace, plan, **changed)
+    entries = workspace.ledger.entries(plan.labels)
     found = [fault for entry in entries for fault in label_faults(workspace, entry)]
     assert any(message in fault for fault in found)
 

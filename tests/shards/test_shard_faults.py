@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from shards_fixtures import Write, Written, map_here, settings_of
+from signing import as_it_is
 
 from pipelines.mix.planning import open_plan
 from pipelines.shards.check import shard_faults
@@ -184,7 +185,7 @@ def faults_after(
     kind: str,
     change: Any,  # noqa: ANN401
 ) -> list[str]:
-    """What the recount says of a shard after a change to one of its files."""
+    """What the recount says of a shard, one of whose files was committed so."""
     workspace, _, jobs = written[name]
     job = next(job for job in jobs if job.stage == stage)
     entries = workspace.ledger.entries(job.generation, stage)
@@ -196,7 +197,7 @@ def faults_after(
         shutil.copy(Path(workspace.url) / ref.path, target)
     assert list(shard_faults(other, entry)) == []
     change(tmp_path / "w" / entry.file(kind).path, entry)
-    return list(shard_faults(other, entry))
+    return list(shard_faults(other, as_it_is(other, entry)))
 
 
 def first_eod(array: np.ndarray[Any, Any], entry: Entry) -> int:

@@ -1,13 +1,19 @@
 """One poison record costs one record."""
 
+import multiprocessing
+import os
+import pickle
+import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from fragile import INPUT, failed, upper
 
-from pipelines.workspace.children import Children, Limits
+from pipelines.workspace.children import Children, Limits, default_processes
 
 
 @pytest.fixture
@@ -19,6 +25,15 @@ def children() -> Iterator[Children]:
     made.close()
 
 
+def kill_all_children() -> None:
+    alive = multiprocessing.active_children()
+    assert alive
+    for child in alive:
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+
+
 def batches(*texts: list[str]) -> list[pa.RecordBatch]:
     return [pa.RecordBatch.from_pylist([{"text": t} for t in some], schema=INPUT) for some in texts]
 
@@ -28,9 +43,30 @@ def said(children: Children, *texts: list[str]) -> list[list[str]]:
     return [batch.column("said").to_pylist() for batch in found]
 
 
+def test_limits_without_a_number_of_processes_take_that_of_the_worker() -> None:
+    here = default_processes()
+    driver = Limits(processes=here + 5, follows_machine=True)
+    assert pickle.loads(pickle.dumps(driver)).processes == here
+    asked = Limits(processes=here + 5)
+    assert pickle.loads(pickle.dumps(asked)) == asked
+
+
 def test_map_many_batches_come_back_in_order(children: Children) -> None:
     texts = [[f"ä{i}-{j}" for j in range(3)] for i in range(20)]
     assert said(children, *texts) == [[t.upper() for t in some] for some in texts]
+
+
+def test_map_goes_on_after_an_idle_child_was_killed(children: Children) -> None:
+    (before,) = said(children, ["тихо"])
+    kill_all_children()
+    assert said(children, ["a"], ["ж"]) == [["A"], ["Ж"]]
+    assert before == ["ТИХО"]
+
+
+def test_call_goes_on_after_an_idle_child_was_killed(children: Children) -> None:
+    assert children.call(str.upper, "a").result() == "A"
+    kill_all_children()
+    assert [children.call(str.upper, text).result() for text in ("ж", "ｂ")] == ["Ж", "Ｂ"]
 
 
 @pytest.mark.parametrize(
@@ -79,3 +115,41 @@ def test_map_extra_time_is_added_to_the_limit(children: Children) -> None:
 
 def test_map_batch_without_rows_keeps_its_place(children: Children) -> None:
     assert said(children, ["a"], [], ["b"], []) == [["A"], [], ["B"], []]
+
+
+def test_a_clock_that_is_set_forward_costs_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pebble asks `time.time` how late it is; it jumps by an hour when the child has begun."""
+    mark, wall = tmp_path / "mark", time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + 3600 * mark.exists())
+    children = Children(Limits(processes=1, batch_timeout_s=600.0, memory_bytes=2 << 30))
+    try:
+        text = f"stall {mark}"
+        assert said(children, [text, "ж"]) == [[text.upper(), "Ж"]]
+    finally:
+        children.close()
+
+
+def test_map_answers_when_a_child_dies_between_batches_many_times(children: Children) -> None:
+    """What is put into a pool at the moment in which it breaks is given to the next one."""
+    texts = [f"{number}" for number in range(60)]
+
+    def fed() -> Iterator[pa.RecordBatch]:
+        for number, text in enumerate(texts):
+            if number and number % 20 == 0:
+                kill_all_children()
+            yield batches([text])[0]
+
+    found = [batch.column("said")[0].as_py() for batch in children.map(upper, fed(), failed)]
+    assert found == texts
+
+
+def test_map_of_closed_children_ends_with_an_error() -> None:
+    children = Children(Limits(processes=1))
+    found = children.map(upper, batches(["a"], ["hang"], ["b"]), failed)
+    assert next(found).column("said").to_pylist() == ["A"]
+    children.close()
+    with pytest.raises((RuntimeError, CancelledError)):
+        list(found)
+    assert children._pool is None, "none is opened anew"

@@ -1,0 +1,193 @@
+"""What the driver does between stages, over a ledger of very many parts: seconds and memory.
+
+A workspace is made whose ledger has so many entries of one labels set, with the counts and the
+detail that a real one has, and an inventory with as many parts; data files there are none, because
+the driver opens none. Each operation runs in a process of its own; told are its CPU seconds and the
+most memory it had resident above a bare start. On an object store listing is a request a thousand
+names, one after the other, and reading one a file, which no local figure shows: see docs/scale.md.
+
+    python benchmarks/scale_ledger.py --parts 100000 --folder /somewhere/with/space
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import process_time
+from typing import Any, Final
+
+from pipelines.workspace.fingerprints import Generation
+from pipelines.workspace.inventory import Inventory, Listed
+from pipelines.workspace.jobs import PartKey, entry_of, pending_keys
+from pipelines.workspace.ledger import FileRef, Stopwatch, entry_path
+from pipelines.workspace.workspace import Workspace
+
+SOURCE: Final = "web"
+GENERATION: Final = Generation(job="annotate.language", payload={"benchmark": 1})
+_LANGUAGES: Final = 119
+_LARGE: Final = ("fold", "fold again, 1,000 parts new", "read entries from the fold")
+_HASH: Final = "0123456789abcdef" * 4
+
+
+class _Labels:
+    """Stands for the annotate job where only its generations are asked for."""
+
+    generations = (GENERATION,)
+
+
+def write_ledger(workspace: Workspace, num_parts: int) -> int:
+    """Writes the entries of all parts; gives the bytes of one.
+
+    Entries go straight to their names: `Ledger.commit` waits for the disk at each.
+    """
+    ledger = workspace.ledger
+    ledger.declare(GENERATION)
+    values = {"language": {f"lan{i:03d}_Latn": 500 + i for i in range(_LANGUAGES)}}
+    detail = {"values": values, "histograms": {"language_score": {str(b): 99 for b in range(20)}}}
+    size = 0
+    for part in range(num_parts):
+        name = f"labels/{GENERATION.name}/{SOURCE}/part-{part:05d}-{_HASH[:8]}.parquet"
+        ref = FileRef(kind="labels", path=name, sha256=_HASH, bytes=1_000_000 + part, rows=60_000)
+        counts = {"documents": 60_000, "rows": 60_000, "failed": 0}
+        key, inputs = PartKey(SOURCE, part), (name.replace("labels", "documents"),)
+        made = entry_of(
+            GENERATION,
+            key,
+            files=(ref,),
+            counts=counts,
+            watch=Stopwatch(),
+            detail=detail,
+            inputs=inputs,
+        )
+        path = Path(workspace.storage.path(entry_path(GENERATION.name, SOURCE, part)))
+        if not part:
+            ledger.commit(made)
+            data = path.read_bytes()
+        fresh = data.replace(b'"part": 0', f'"part": {part}'.encode())
+        path.write_bytes(fresh.replace(b"part-00000-", f"part-{part:05d}-".encode()))
+        size += len(fresh)
+    return size // num_parts
+
+
+def write_inventory(workspace: Workspace, num_parts: int) -> None:
+    """Numbers so many files, one a part."""
+    listed = [
+        Listed(
+            url=f"s3://bucket/crawl/segment/file-{i:07d}.jsonl",
+            file=f"segment/file-{i:07d}.jsonl",
+            format="jsonl",
+            bytes=256 << 20,
+            stamp=f'"{i:032x}"',
+            digest=str,
+        )
+        for i in range(num_parts)
+    ]
+    Inventory(workspace.storage, SOURCE).extend(listed, 256 << 20)
+
+
+def _keys(num_parts: int) -> list[PartKey]:
+    return [PartKey(SOURCE, part) for part in range(num_parts)]
+
+
+def _job_size(num_parts: int, *, grouped: bool) -> int:
+    """Bytes of the pipeline that a runner is sent."""
+    import pipelines.run  # noqa: I001, F401 - first, so that it silences Beam
+    import apache_beam as beam
+    import pyarrow as pa
+
+    from pipelines.deduplicate.job import SENT
+    from pipelines.workspace.transform import GroupBatches, Keyed, ListParts
+
+    pipeline = beam.Pipeline()
+    keys = pipeline | ListParts(_keys(num_parts))
+    if grouped:
+        nothing = pa.RecordBatch.from_pylist([], schema=SENT)
+        sent = keys | beam.Map(lambda key: (key.part, nothing)).with_output_types(Keyed)
+        _ = sent | GroupBatches(range(num_parts), SENT)
+    return int(pipeline.to_runner_api().ByteSize())
+
+
+def _peak_mb() -> float:
+    """Of this process since its start (man 5 proc: VmHWM); getrusage inherits its parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def operations(workspace: Workspace, num_parts: int) -> dict[str, Callable[[], Any]]:
+    """What is measured, in order; the fold is there from the third on."""
+    ledger = workspace.ledger
+    jobs: dict[str, Any] = {SOURCE: _Labels()}
+    read_inventory = Inventory(workspace.storage, SOURCE).parts
+    return {
+        "nothing": lambda: None,
+        "list the entries": lambda: len(ledger.entry_files(GENERATION.name)),
+        "fold": lambda: ledger.fold(GENERATION),
+        "fold again, 1,000 parts new": lambda: ledger.fold(
+            GENERATION, {(SOURCE, part) for part in range(1000)}
+        ),
+        "read entries from the fold": lambda: len(ledger.entries(GENERATION)),
+        "pending parts of one labels set": lambda: len(
+            pending_keys(workspace, jobs, _keys(num_parts))
+        ),
+        "read the inventory": lambda: len(read_inventory()),
+        "find one part in the inventory": lambda: len(
+            Inventory(workspace.storage, SOURCE).part(num_parts // 2)
+        ),
+        "pipeline over parts, bytes": partial(_job_size, num_parts, grouped=False),
+        "pipeline with a shuffle to parts, bytes": partial(_job_size, num_parts, grouped=True),
+    }
+
+
+def measure(folder: Path, num_parts: int, name: str) -> dict[str, Any]:
+    """One operation in a process of its own: CPU seconds, peak MB, what it gave."""
+    command = [sys.executable, __file__, "--parts", str(num_parts), "--folder", str(folder)]
+    found = subprocess.run([*command, "--only", name], check=True, capture_output=True, text=True)
+    told: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--parts", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, help="where the workspace goes, and stays")
+    parser.add_argument("--all", action="store_true", help="also what takes 32 KB a part")
+    parser.add_argument("--write", action="store_true", help="with --all: into unit_costs.yaml")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp(prefix="scale-ledger-"))
+    if asked.only:
+        run = operations(Workspace.open(str(folder)), asked.parts)[asked.only]
+        before = process_time()
+        gave = run()
+        peak = _peak_mb()
+        print(json.dumps({"cpu_s": process_time() - before, "peak_mb": peak, "gave": gave}))
+        return
+    workspace = Workspace.create(str(folder))
+    started = process_time()
+    size = write_ledger(workspace, asked.parts)
+    write_inventory(workspace, asked.parts)
+    print(
+        f"{asked.parts:,} entries of {size:,} bytes in {process_time() - started:.0f} s", flush=True
+    )
+    bare = measure(folder, asked.parts, "nothing")["peak_mb"]
+    found: dict[str, float] = {}
+    names = [n for n in operations(workspace, asked.parts) if asked.all or n not in _LARGE]
+    for name in names:
+        told = measure(folder, asked.parts, name)
+        more = told["peak_mb"] - bare
+        found[name] = more * 2**20 / asked.parts
+        print(f"{name:42} {told['cpu_s']:9.2f} s {more:9.0f} MB  {told['gave']}", flush=True)
+
+    if asked.write and asked.all:
+        from scale import fixed, write
+
+        unit, on = "bytes of memory / entry", f"{asked.parts:,} entries of {size:,} bytes"
+        write({"memory.entry": fixed(found["read entries from the fold"], unit, on)})
+
+
+if __name__ == "__main__":
+    main()
