@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keeps all workspaces there")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)  # the inputs may be read by whoever may not write
         folder = asked.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         rows = _run(folder, asked.only, asked.seed, asked.rounds)
