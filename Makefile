@@ -51,9 +51,11 @@ bench: $(READY)
 	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/annotate.py
 
-# The demo on Spark, Flink and Prism; needs Java and what docs/runners.md names.
+# The demo on Spark, Flink and Prism, and workers killed: about twenty minutes. What is needed is
+# gathered into .peers by Maven, pip and go; without Java or go the tests in question are skipped.
 test-runners: $(READY)
-	$(BIN)/python -m pytest -q -rs tests/runners
+	runners=$$(PYTHON=$(BIN)/python infra/runners/gather.sh .peers) && eval "$$runners" && \
+	  $(BIN)/python -m pytest -q -rs --durations=0 --durations-min=10 tests/runners
 
 # Kills, cuts, fills and damages whole runs, and compares: about ten minutes.
 faults: $(READY)
