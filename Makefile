@@ -26,7 +26,8 @@ demo: $(READY)
 
 # Whole runs that are killed, cut off, erased, compared or taken to stores: a target of their own.
 SLOW := tests/erasure tests/faults tests/history tests/dataflow tests/synthesize/test_run.py \
-  tests/line/test_object_store.py tests/line/test_object_store_faults.py tests/line/test_poison.py
+  tests/line/test_object_store.py tests/line/test_object_store_faults.py tests/line/test_poison.py \
+  tests/line/test_poison_records.py tests/line/test_cold_kernels.py
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore=tests/test_walkthrough.py \

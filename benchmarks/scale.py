@@ -356,12 +356,14 @@ def _shuffles(largest: Result, documents: int, on: str) -> dict[str, Any]:
     counts = largest["counts"]
     bands = counts["near_duplicates.bands.bands"]
     a_document = "bytes / document"
-    similar = counts["near_duplicates.components.texts"] / documents
+    similar = counts["near_duplicates.clusters.texts_in_pairs"] / documents
+    similar_pairs = counts["near_duplicates.pairs.similar"] / documents
     return {
         "shuffle.exact": fixed(exact / documents, a_document, on),
         # All bands, as of 13 million documents; fewer go where those that occur once are known.
         "shuffle.near": fixed(32 * bands / documents, a_document, on),
         "shuffle.near_pairs": fixed(pairs / documents, a_document, on),
+        "shuffle.similar_pairs": fixed(similar_pairs, "similar pairs / document", on),
         "shuffle.similar_texts": fixed(similar, "texts in similar pairs / document", on),
         "shuffle.batch": fixed(
             overhead, "bytes of schema / batch", "the schemas that are shuffled"

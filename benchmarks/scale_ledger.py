@@ -20,16 +20,18 @@ from pathlib import Path
 from time import process_time
 from typing import Any, Final
 
+from pipelines.mix.pins import pin
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.inventory import Inventory, Listed
 from pipelines.workspace.jobs import PartKey, entry_of, pending_keys
 from pipelines.workspace.ledger import FileRef, Stopwatch, entry_path
+from pipelines.workspace.prune import find_prunable
 from pipelines.workspace.workspace import Workspace
 
 SOURCE: Final = "web"
 GENERATION: Final = Generation(job="annotate.language", payload={"benchmark": 1})
 _LANGUAGES: Final = 119
-_LARGE: Final = ("fold", "fold again, 1,000 parts new", "read entries from the fold")
+_ENTRIES: Final = "sums of all entries"
 _HASH: Final = "0123456789abcdef" * 4
 
 
@@ -120,16 +122,20 @@ def _peak_mb() -> float:
 def operations(workspace: Workspace, num_parts: int) -> dict[str, Callable[[], Any]]:
     """What is measured, in order; the fold is there from the third on."""
     ledger = workspace.ledger
-    jobs: dict[str, Any] = {SOURCE: _Labels()}
+    name, jobs = GENERATION.name, dict[str, Any]({SOURCE: _Labels()})
     read_inventory = Inventory(workspace.storage, SOURCE).parts
     return {
         "nothing": lambda: None,
-        "list the entries": lambda: len(ledger.entry_files(GENERATION.name)),
+        "list the entries": lambda: len(ledger.entry_files(name)),
         "fold": lambda: ledger.fold(GENERATION),
         "fold again, 1,000 parts new": lambda: ledger.fold(
             GENERATION, {(SOURCE, part) for part in range(1000)}
         ),
-        "read entries from the fold": lambda: len(ledger.entries(GENERATION)),
+        _ENTRIES: lambda: sum(entry.counts["rows"] for entry in ledger.entries(GENERATION)),
+        "pin the parts of a plan": lambda: pin(
+            workspace, {SOURCE: name}, {SOURCE: {}}, {SOURCE: range(num_parts)}
+        ).contents[:8],
+        "what prune would delete": lambda: len(find_prunable(workspace, [name]).orphans),
         "pending parts of one labels set": lambda: len(
             pending_keys(workspace, jobs, _keys(num_parts))
         ),
@@ -154,8 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="where the workspace goes, and stays")
-    parser.add_argument("--all", action="store_true", help="also what takes 32 KB a part")
-    parser.add_argument("--write", action="store_true", help="with --all: into unit_costs.yaml")
+    parser.add_argument("--write", action="store_true", help="into unit_costs.yaml")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="scale-ledger-"))
@@ -175,18 +180,17 @@ def main() -> None:
     )
     bare = measure(folder, asked.parts, "nothing")["peak_mb"]
     found: dict[str, float] = {}
-    names = [n for n in operations(workspace, asked.parts) if asked.all or n not in _LARGE]
-    for name in names:
+    for name in operations(workspace, asked.parts):
         told = measure(folder, asked.parts, name)
         more = told["peak_mb"] - bare
         found[name] = more * 2**20 / asked.parts
         print(f"{name:42} {told['cpu_s']:9.2f} s {more:9.0f} MB  {told['gave']}", flush=True)
 
-    if asked.write and asked.all:
+    if asked.write:
         from scale import fixed, write
 
-        unit, on = "bytes of memory / entry", f"{asked.parts:,} entries of {size:,} bytes"
-        write({"memory.entry": fixed(found["read entries from the fold"], unit, on)})
+        on = f"{asked.parts:,} entries of {size:,} bytes, benchmarks/scale_ledger.py"
+        write({"memory.entry": fixed(found[_ENTRIES], "bytes of memory / entry", on)})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ import errno
 import importlib
 import os
 import re
+import signal
 import sys
+import time
+from types import FrameType
 from typing import Final
 
 import typer
@@ -46,6 +49,10 @@ COMMANDS: Final = {
 # The name of the step, which no user has given, as Beam adds it to an error: at its end, or amid
 # the words of one whose first argument is not its message. Further lines are tracebacks.
 _STEP: Final = re.compile(r" \[while running '.*?'\](\n.*)?", re.DOTALL)
+_INTERRUPTED: Final = 130  # 128 + SIGINT, what shells give and typer makes of Ctrl-C
+_TERMINATED: Final = 143  # 128 + SIGTERM
+# Cancelling a job takes up to 15 s; `timeout` and others send the signal twice.
+_SAME_REQUEST_S: Final = 20.0
 _SUMMARY: Final = (
     "Web pages and documents in, Megatron token shards out, with every record accounted for."
 )
@@ -97,14 +104,43 @@ def command() -> None:
 
 
 def main() -> None:
-    """Runs the command line: exit 2 for a user's mistake, 1 for a failed run."""
+    """Runs the command line.
+
+    Exit codes: 2 for a user's mistake, 1 for a failed run, 130 for Ctrl-C, 143 for SIGTERM, which
+    ends a command on the same path as Ctrl-C.
+    """
     wanted = next((arg for arg in sys.argv[1:] if not arg.startswith("-")), None)
+    sigterm = _Sigterm()
+    signal.signal(signal.SIGTERM, sigterm)
     try:
         build_app(wanted)()
+    except SystemExit as left:
+        if left.code != _INTERRUPTED:
+            raise
+        code, told = ending(KeyboardInterrupt())
     except (KeyboardInterrupt, ValueError, OSError, LookupError, RuntimeError) as error:
         code, told = ending(error)
-        typer.echo(told, err=True)
-        sys.exit(code)
+    else:
+        return
+    typer.echo(told, err=True)
+    sys.exit(_TERMINATED if code == _INTERRUPTED and sigterm.has_come else code)
+
+
+class _Sigterm:
+    """Raises the interrupt of Ctrl-C where SIGTERM comes, so that both end a command alike."""
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+
+    @property
+    def has_come(self) -> bool:
+        return self._at is not None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._at is None or now - self._at > _SAME_REQUEST_S:
+            self._at = now
+            raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def ending(error: BaseException) -> tuple[int, str]:
@@ -124,7 +160,7 @@ def ending(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt) or (
         isinstance(error, RuntimeError) and message.startswith("KeyboardInterrupt")
     ):
-        return 130, "interrupted; give the same command again, and it goes on"
+        return _INTERRUPTED, "interrupted; give the same command again, and it goes on"
     is_mistake = isinstance(error, ValueError) and not _STEP.search(message)
     return 2 if is_mistake else 1, f"error: {_what_failed(error)}"
 

@@ -233,7 +233,9 @@ class Regularly:
 def first_line(error: BaseException) -> str:
     """An error in one line."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted by Ctrl-C"
+        # What the command line raised it for; Beam adds the name of its step.
+        signal = str(error).partition(" ")[0]
+        return f"interrupted by {signal or 'Ctrl-C'}"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 

@@ -185,7 +185,7 @@ def record_faults(workspace: Workspace) -> Iterator[str]:
         if not workspace.storage.files(folder):
             yield f"{folder}: {PATH} names it, and there is no file in it"
     for name, source in named:
-        held = {entry.part for entry in workspace.ledger.entries(name, source)}
+        held = {part for _, part in workspace.ledger.places(name, source)}
         whole = not name.startswith(("crawl@", "shards."))
         absent = set(record.sources[source]) - held if whole and source else set()
         if not held or absent:

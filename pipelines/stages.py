@@ -8,14 +8,20 @@ call those.
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mixtures.budgets import TokenBudget
-from pipelines.annotate.compiling import EXTRACT_NOTE, are_packages_uncompiled
+from pipelines.annotate.compiling import (
+    EXTRACT_NOTE,
+    NOTE,
+    are_packages_uncompiled,
+    are_uncompiled,
+    compile_with,
+)
 from pipelines.annotate.job import AnnotateJob
 from pipelines.config import CrawlConfig, SourceConfig
 from pipelines.deduplicate.plan import DuplicatesPlan
@@ -33,6 +39,7 @@ from pipelines.workspace.patience import say_waits
 from pipelines.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pipelines.annotate.registry import AnnotatorSpec
     from pipelines.dataflow.report import JobReport
     from pipelines.models.settings import ModelConfig
     from pipelines.repeats.plan import RepeatsPlan
@@ -173,8 +180,9 @@ class Stages:
         """
         unread = pending_keys(self.workspace, extract, keys)
         self._refuse_gone(unread)
-        self.say_compiling(unread)
-        pending = sorted({*unread, *pending_keys(self.workspace, annotate, keys)})
+        unlabelled = pending_keys(self.workspace, annotate, keys)
+        self.compile_kernels(unread, {s for key in unlabelled for s in annotate[key.source].specs})
+        pending = sorted({*unread, *unlabelled})
         if pending:
             before()
         meters = {"extract": "extracted", "annotate": "annotated"}
@@ -185,8 +193,28 @@ class Stages:
         else:
             self.map_at_once("Extract and annotate", meters, chain, pending, model)
 
-    def say_compiling(self, unread: Iterable[PartKey]) -> None:
-        """Says so where extraction will wait for its kernels to be compiled.
+    def compile_kernels(
+        self, unread: Iterable[PartKey], specs: Collection["AnnotatorSpec"] = ()
+    ) -> None:
+        """Has kernels compiled where none of their package ever was, and says so.
+
+        Not left to the children: what they do is timed, and a document would be rejected as slow
+        because a compiler was at work.
+
+        Args:
+            unread: Parts that are to be extracted.
+            specs: Annotators that will be called.
+        """
+        modules = []
+        if self.say_compiling(unread):
+            modules.append("pipelines.extract.warm")
+        if are_uncompiled(specs):
+            self.progress.say(NOTE)
+            modules.append("pipelines.annotate.warm")
+        compile_with(modules)
+
+    def say_compiling(self, unread: Iterable[PartKey]) -> bool:
+        """Says so where extraction has kernels of which none was ever compiled; whether it has.
 
         Args:
             unread: Parts that are to be extracted.
@@ -203,8 +231,10 @@ class Stages:
         modules = {_KERNELS[one] for one in formats & _KERNELS.keys()}
         for module in modules:
             importlib.import_module(module)
-        if are_packages_uncompiled({module.rpartition(".")[0] for module in modules}):
+        is_cold = are_packages_uncompiled({module.rpartition(".")[0] for module in modules})
+        if is_cold:
             self.progress.say(EXTRACT_NOTE)
+        return is_cold
 
     def deduplicate(self, plan: DuplicatesPlan, keys: list[PartKey]) -> None:
         """Labels what equals or resembles something else, over all sources."""

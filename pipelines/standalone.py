@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipelines.annotate.compiling import NOTE, are_uncompiled
 from pipelines.annotate.job import AnnotateJob
 from pipelines.annotate.registry import AnnotatorSpec
 from pipelines.config import ExtractConfig, SourceConfig
@@ -220,19 +219,12 @@ def label_texts(
         spec.annotator.name: _lacking(workspace, annotate, number, keys)
         for number, spec in enumerate(specs)
     }
-    pending = [spec for spec in specs if lacking[spec.annotator.name]]
-    if are_uncompiled(pending):
-        stages.progress.say(NOTE)
     stages.per_part(extract, annotate, keys)
     _refuse_unfinished(workspace, annotate, keys)
-    entries = [
-        entry
-        for name, job in extract.items()
-        for entry in workspace.ledger.entries(job.generation, name)
-    ]
     rejects: Counter[str] = Counter()
-    for entry in entries:
-        rejects.update(entry.detail["rejects"])
+    for name, job in extract.items():
+        for entry in workspace.ledger.entries(job.generation, name):
+            rejects.update(entry.detail["rejects"])
     return Texts(
         workspace=workspace,
         sources=parts,
@@ -248,9 +240,9 @@ def _lacking(
 ) -> int:
     """Counts the parts that a labels set does not have."""
     held = {
-        (entry.source, entry.part)
+        place
         for source, job in annotate.items()
-        for entry in workspace.ledger.entries(job.generations[number], source)
+        for place in workspace.ledger.places(job.generations[number], source)
     }
     return len([key for key in keys if (key.source, key.part) not in held])
 

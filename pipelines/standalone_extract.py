@@ -74,7 +74,7 @@ def extract_files(
     parts = {name: stages.number(source, PART_BYTES) for name, source in sources.items()}
     keys = [PartKey(name, part) for name, numbers in parts.items() for part in numbers]
     pending = pending_keys(stages.workspace, jobs, keys)
-    stages.say_compiling(pending)
+    stages.compile_kernels(pending)
     stages.map("Extract", {"extract": "extracted"}, [jobs], pending, at_once=model is not None)
     extract = {name: job.generation for name, job in jobs.items()}
     texts = Texts(

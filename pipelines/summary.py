@@ -19,6 +19,11 @@ from pipelines.workspace.ledger import Entry
 
 _LANGUAGES_SHOWN = 12
 _REASONS_SHOWN = 8
+_NOT_WRITTEN = {
+    "emptied": "cuts leave nothing of the text",
+    "rejected": "the tokenizer died on the text; ledger entries of the shards name the documents",
+}
+"""Count of a shard -> why these draws are not in it."""
 
 
 def print_summary(
@@ -46,13 +51,10 @@ def print_summary(
     _print_where(console, result, seconds, report)
 
 
-def _entries(result: RunResult) -> list[Entry]:
+def _entries(result: RunResult) -> Iterator[Entry]:
     ledger = result.workspace.ledger
-    return [
-        entry
-        for source, generation in sorted(result.extract.items())
-        for entry in ledger.entries(generation, source)
-    ]
+    for source, generation in sorted(result.extract.items()):
+        yield from ledger.entries(generation, source)
 
 
 def _print_crawl(console: Console, result: RunResult) -> None:
@@ -82,10 +84,9 @@ def _print_crawl(console: Console, result: RunResult) -> None:
 
 
 def _print_input(console: Console, result: RunResult) -> None:
-    entries = _entries(result)
     totals: Counter[str] = Counter()
     details: dict[str, Counter[str]] = {"rejects": Counter(), "not_asked": Counter()}
-    for entry in entries:
+    for entry in _entries(result):
         totals.update(entry.counts)
         for kind, reasons in details.items():
             reasons.update(entry.detail[kind])
@@ -227,24 +228,23 @@ def _print_emptied(console: Console, result: RunResult) -> None:
     """Draws that the plan counts and the shards do not hold."""
     for plan in result.plans:
         for stage in plan.stages:
-            emptied = _stage_counts(result, plan.mixture, stage)["emptied"]
-            if emptied:
-                console.print(
-                    f"note: {plan.mixture}/{stage}: {emptied:,} "
-                    f"{'draw' if emptied == 1 else 'draws'} not written, because cuts leave "
-                    "nothing of the text",
-                    highlight=False,
-                )
+            counts = _stage_counts(result, plan.mixture, stage)
+            for name, why in _NOT_WRITTEN.items():
+                if number := counts[name]:
+                    console.print(
+                        f"note: {plan.mixture}/{stage}: {number:,} "
+                        f"{'draw' if number == 1 else 'draws'} not written, because {why}",
+                        highlight=False,
+                    )
 
 
 def _print_held_out(console: Console, result: RunResult) -> None:
     for plan in result.plans:
         for stage in plan.stages:
-            entries = list(_shard_entries(result, plan.mixture, stage, held_out=True))
-            if entries:
-                documents, tokens = (
-                    sum(entry.counts[name] for entry in entries) for name in ("documents", "tokens")
-                )
+            shards = _shard_entries(result, plan.mixture, stage, held_out=True)
+            counts = [(entry.counts["documents"], entry.counts["tokens"]) for entry in shards]
+            if counts:
+                documents, tokens = map(sum, zip(*counts, strict=True))
                 console.print(
                     f"validation: {plan.mixture}/{stage} holds {documents:,} "
                     f"{'document' if documents == 1 else 'documents'} ({tokens:,} tokens) apart, "

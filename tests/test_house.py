@@ -48,6 +48,7 @@ def test_beam_is_imported_only_where_pipelines_are_built() -> None:
         "pipelines/deduplicate/transform.py",
         "pipelines/mix/transform.py",
         "pipelines/models/transform.py",
+        "pipelines/near_duplicates/sweep/transform.py",
         "pipelines/near_duplicates/transform.py",
         "pipelines/repeats/transform.py",
         "pipelines/run.py",

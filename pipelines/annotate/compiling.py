@@ -1,11 +1,15 @@
 """Kernels that numba compiles at their first call: whether it will come to that, and how long.
 
 Compiling takes up to a minute, once for an installation, and says nothing of how fast an annotator
-is. So a command says beforehand that it takes a while, and the times of annotators are without it.
-Both only look at numba where something else has imported it.
+is. So a command says beforehand that it takes a while, does it before work begins whose time is
+limited, and the times of annotators are without it. Whether it will come to that is seen only where
+something else has imported numba.
 """
 
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -67,6 +71,33 @@ def are_uncompiled(specs: Iterable[AnnotatorSpec]) -> bool:
     return are_packages_uncompiled(
         {spec.target.partition(":")[0].rpartition(".")[0] for spec in specs}
     )
+
+
+def compile_with(modules: Iterable[str]) -> None:
+    """Runs modules that call kernels once, side by side, each as long as it takes.
+
+    Args:
+        modules: `pipelines.annotate.warm`, `pipelines.extract.warm`.
+
+    Raises:
+        RuntimeError: One of them failed.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)}
+    with ExitStack() as stack:
+        running = []
+        for module in modules:
+            log = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+            command = [sys.executable, "-m", module]
+            started = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            stack.callback(started.kill)
+            running.append((module, started, log))
+        for module, started, log in running:
+            if code := started.wait():
+                log.seek(0)
+                raise RuntimeError(
+                    f"`{sys.executable} -m {module}`, which compiles kernels, ended with exit code "
+                    f"{code}:\n{log.read()[-2000:]}"
+                )
 
 
 def are_packages_uncompiled(packages: Iterable[str]) -> bool:

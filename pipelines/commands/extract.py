@@ -6,7 +6,7 @@ killed one was, and adds what is new.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -122,15 +122,18 @@ def _show(console: "Console", stages: "Stages", jobs: Mapping[str, "ExtractJob"]
         named = ("records", "documents", "rejects", "not_asked")
         sheet.add_row(name, *(f"{counts[key]:,}" for key in named), f"{size:,.2f}")
     show(console, "Records = documents + rejects + not asked for", sheet)
-    everything = [entry for made in entries.values() for entry in made]
-    _show_pages(console, everything)
-    _show_model(console, everything)
+
+    def everything() -> Iterator["Entry"]:
+        return (entry for made in entries.values() for entry in made)
+
+    _show_pages(console, everything())
+    _show_model(console, everything())
     for title, key in (
         ("Rejected, in rejects/", "rejects"),
         ("Pages rejected", "page_rejects"),
         ("Not asked for", "not_asked"),
     ):
-        _show_reasons(console, title, _sums(entry.detail[key] for entry in everything))
+        _show_reasons(console, title, _sums(entry.detail[key] for entry in everything()))
     url = stages.workspace.url.rstrip("/")
     console.print(f"\nDocuments, as Parquet with the column `text`, in {url}:", soft_wrap=True)
     for name, job in jobs.items():
@@ -138,7 +141,7 @@ def _show(console: "Console", stages: "Stages", jobs: Mapping[str, "ExtractJob"]
     console.print(f"Check them: tokenmill audit {url}", soft_wrap=True)
 
 
-def _show_pages(console: "Console", entries: Sequence["Entry"]) -> None:
+def _show_pages(console: "Console", entries: Iterable["Entry"]) -> None:
     pages = _sums(entry.counts for entry in entries)
     if not pages["pages"]:
         return
@@ -146,9 +149,9 @@ def _show_pages(console: "Console", entries: Sequence["Entry"]) -> None:
     console.print(f"\nPages of documents: {pages['pages']:,} = {told}", soft_wrap=True)
 
 
-def _show_model(console: "Console", entries: Sequence["Entry"]) -> None:
+def _show_model(console: "Console", entries: Iterable["Entry"]) -> None:
     """What a model made of the pages that it was shown, and what it wrote for it."""
-    asked = [entry for entry in entries if "vl" in entry.detail]
+    asked = [entry.with_detail("vl", "usage") for entry in entries if "vl" in entry.detail]
     verdicts = _sums(entry.detail["vl"]["verdicts"] for entry in asked)
     if not verdicts:
         return

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -10,10 +10,24 @@ import typer
 if TYPE_CHECKING:
     from pipelines.takedown.copies import Copies
     from pipelines.takedown.holdings import HeldInShard, Holdings
+    from pipelines.takedown.unknown import Unknown
     from pipelines.workspace.takedown import Takedown, Takedowns
     from pipelines.workspace.workspace import Workspace
 
 _SHOWN: Final = 20
+_ALL: Final = "what is forgotten"
+_FRESH: Final = "what this call adds"
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What one call brought."""
+
+    made: "Takedown"
+    unknown: "Unknown"
+    """Of what was named, that which nothing in the workspace bears."""
+    held: "Holdings"
+    """Of what was not forgotten before."""
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +72,8 @@ def forget_command(
     that hold the texts stay on disk, and plans made before stay as they are; which of them hold
     something is printed. `tokenmill erase` erases it, and `tokenmill prune --drop` removes what a
     plan pins. Copies under other addresses stay, unless --with-copies is given; they are listed. An
-    address whose document is forgotten by its id alone may be asked for again.
+    address whose document is forgotten by its id alone may be asked for again. What nothing here
+    bears is accepted, for it may come with a later input, and told, for it may be mistyped.
     """
     from pipelines.takedown.copies import find_copies
     from pipelines.takedown.holdings import find_holdings
@@ -73,16 +88,21 @@ def forget_command(
             "them, such as `tokenmill forget --host example.org --workspace DIR` or `--list "
             "--workspace DIR`"
         )
-    made = None if show else _forget(opened, asked, id_ or [], reason, with_copies=with_copies)
+    before = read_takedowns(opened.storage)
+    added = None if show else _forget(opened, asked, id_ or [], reason, before, with_copies)
     takedowns = read_takedowns(opened.storage)
     holdings = find_holdings(opened, takedowns)
     copies = find_copies(opened, holdings.ids)
     if as_json:
-        typer.echo(json.dumps(_json(takedowns, made, holdings, copies)))
+        typer.echo(json.dumps(_json(takedowns, added, holdings, copies)))
         return
-    for line in _listed(takedowns) if made is None else _forgotten(made):
-        typer.echo(line)
-    for line in (*_told(holdings), *_told_copies(copies)):
+    if added is None:
+        lines = [*_listed(takedowns), *_told(holdings, _ALL), *_told_copies(copies)]
+    else:
+        own = find_copies(opened, added.held.ids, holdings.ids)
+        lines = [*_forgotten(added), *_told(added.held, _FRESH), *_told_copies(own)]
+        lines += _told_sum(before, holdings)
+    for line in lines:
         typer.echo(line)
 
 
@@ -100,21 +120,30 @@ def _hosts(written: list[str]) -> list[str]:
 
 
 def _forget(
-    workspace: "Workspace", asked: list[str], ids: list[str], reason: str, *, with_copies: bool
-) -> "Takedown":
+    workspace: "Workspace",
+    asked: list[str],
+    ids: list[str],
+    reason: str,
+    before: "Takedowns",
+    with_copies: bool,
+) -> _Added:
     """Adds the takedown, with what was made of the documents."""
     from pipelines.takedown.copies import find_copies
     from pipelines.takedown.documents import made_of
     from pipelines.takedown.holdings import find_holdings
+    from pipelines.takedown.unknown import find_unknown
     from pipelines.workspace.takedown import Takedown, Takedowns, entries_of, ids_of, take_down
 
     entries, named = entries_of(asked), ids_of(ids)
+    unknown = find_unknown(workspace, entries, named)
     told = Takedowns((Takedown(entries=entries, reason="", at="", ids=named),))
     if with_copies:
         copies = find_copies(workspace, find_holdings(workspace, told).ids)
         named = (*named, *copies.ids)
         told = Takedowns((Takedown(entries=entries, reason="", at="", ids=named),))
-    return take_down(workspace.storage, entries, reason, (*named, *made_of(workspace, told)))
+    made = take_down(workspace.storage, entries, reason, (*named, *made_of(workspace, told)))
+    held = find_holdings(workspace, Takedowns((*before.made, made), before.erased), before)
+    return _Added(made, unknown, held)
 
 
 def _named(entry: str) -> str:
@@ -125,13 +154,34 @@ def _named(entry: str) -> str:
     return f"address {entry} and all below it, on all hosts below too"
 
 
-def _forgotten(made: "Takedown") -> Iterator[str]:
+def _forgotten(added: _Added) -> Iterator[str]:
+    """What this call named, and what of it is not there."""
+    made, unknown = added.made, added.unknown
     for entry in made.entries:
         yield f"forgotten: {_named(entry)}"
     for id_ in made.ids[:_SHOWN]:
         yield f"forgotten: document {id_}"
     if len(made.ids) > _SHOWN:
         yield f"forgotten: {len(made.ids) - _SHOWN:,} more documents; see --json"
+    for entry in unknown.entries[:_SHOWN]:
+        yield f"nothing here stands under {entry}; it will be obeyed if something comes"
+    for id_ in unknown.ids[:_SHOWN]:
+        yield f"no document has this id; it will be obeyed if one comes: {id_}"
+    left_out = sum(max(0, len(some) - _SHOWN) for some in (unknown.entries, unknown.ids))
+    if left_out:
+        yield f"{left_out:,} more addresses and ids that nothing here has; see --json"
+
+
+def _told_sum(before: "Takedowns", holdings: "Holdings") -> Iterator[str]:
+    """All that is forgotten, where this call was not the first."""
+    if not before.made:
+        return
+    tokens = sum(held.tokens for held in holdings.shards)
+    yield (
+        f"in all, with what was forgotten before: {sum(holdings.documents.values()):,} documents, "
+        f"{tokens:,} tokens of them in {len(holdings.shards):,} shards, "
+        f"{sum(holdings.archives.values()):,} records in archives; --list tells of all"
+    )
 
 
 def _listed(takedowns: "Takedowns") -> Iterator[str]:
@@ -145,15 +195,15 @@ def _listed(takedowns: "Takedowns") -> Iterator[str]:
             yield f"{made.at}  document {id_}{why}"
 
 
-def _told(holdings: "Holdings") -> Iterator[str]:
-    """What still holds something of all that is forgotten."""
+def _told(holdings: "Holdings", what: str) -> Iterator[str]:
+    """What still holds something of what is forgotten, all of it or by this call."""
     for path, number in holdings.archives.items():
         records = "record" if number == 1 else "records"
-        yield f"{number:,} {records} under what is forgotten in {path}, which stays as it is"
+        yield f"{number:,} {records} under {what} in {path}, which stays as it is"
     if not holdings.documents:
-        yield "no document of this workspace stands under what is forgotten"
+        yield f"no document of this workspace stands under {what}"
         return
-    yield f"{sum(holdings.documents.values()):,} documents stand under what is forgotten:"
+    yield f"{sum(holdings.documents.values()):,} documents stand under {what}:"
     for name, number in holdings.documents.items():
         yield f"  {number:,} in {name}; plans from now on leave them out"
     yield from _told_shards(holdings.shards)
@@ -198,14 +248,26 @@ def _told_copies(copies: "Copies") -> Iterator[str]:
 
 
 def _json(
-    takedowns: "Takedowns", made: "Takedown | None", holdings: "Holdings", copies: "Copies"
+    takedowns: "Takedowns", added: _Added | None, holdings: "Holdings", copies: "Copies"
 ) -> dict[str, object]:
+    """All that is forgotten; under `added` what this call named, found and did not find."""
     return {
-        "added": None if made is None else asdict(made),
+        "added": None if added is None else _json_of(added),
         "takedowns": [asdict(one) for one in takedowns.made],
+        **_held(holdings),
+        "copies": list(copies.ids),
+        "copies_not_drawn": copies.stood_for,
+    }
+
+
+def _json_of(added: _Added) -> dict[str, object]:
+    unknown = {"unknown_entries": added.unknown.entries, "unknown_ids": added.unknown.ids}
+    return {**asdict(added.made), **unknown, **_held(added.held)}
+
+
+def _held(holdings: "Holdings") -> dict[str, object]:
+    return {
         "documents": dict(holdings.documents),
         "shards": [asdict(held) for held in holdings.shards],
         "archives": dict(holdings.archives),
-        "copies": list(copies.ids),
-        "copies_not_drawn": copies.stood_for,
     }

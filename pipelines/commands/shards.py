@@ -172,3 +172,9 @@ def _print_outcomes(console: Console, found: Sequence["StageOutcome"]) -> None:
                 "nothing of the text"
             )
             console.print(wrapped(text, console.width), soft_wrap=True)
+        if one.rejected:
+            text = (
+                f"{one.stage}: {plural(one.rejected, 'draw')} not written, because the tokenizer "
+                "died on the text; the ledger entries of the shards name the documents"
+            )
+            console.print(wrapped(text, console.width), soft_wrap=True)

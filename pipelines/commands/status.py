@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 if TYPE_CHECKING:
-    from pipelines.workspace.ledger import Entry
+    from pipelines.workspace.ledger import Entries
     from pipelines.workspace.workspace import Workspace
 
 _WIDTH: Final = 100  # where the output is no terminal
@@ -204,25 +204,26 @@ def _generations(workspace: "Workspace") -> list[_Made]:
         return len(Inventory(workspace.storage, source).parts())
 
     return [
-        _made(generation, entries, expected)
+        _made(entries, expected)
         for generation in workspace.ledger.generations()
         if (entries := workspace.ledger.entries(generation))
     ]
 
 
-def _made(generation: str, entries: Sequence["Entry"], expected: Callable[[str], int]) -> _Made:
-    job = entries[0].job
-    sources = sorted({entry.source for entry in entries})
+def _made(entries: "Entries", expected: Callable[[str], int]) -> _Made:
+    job, sources = entries.generation.split("@")[0], list(entries.parts)
     counts: Counter[str] = Counter()
+    seconds: list[float] = []
     for entry in entries:
         counts.update(entry.counts)
+        seconds.append(entry.seconds)
     return _Made(
-        generation=generation,
+        generation=entries.generation,
         job=job,
         sources=sources,
         parts_done=len(entries),
         parts=sum(map(expected, sources)) if _has_parts(job) else 0,
-        seconds=sum(entry.seconds for entry in entries),
+        seconds=sum(seconds),
         counts=counts,
     )
 

@@ -186,7 +186,10 @@ def _show(console: "Console", cooked: "Cooked") -> None:
     for name, made in cooked.sources.made.items():
         entries = ledger.entries(made.job.generation, name)
         named = ("rows", "chosen", "units", "accepted", "rejected", "documents")
-        sums = {key: sum(entry.counts[key] for entry in entries) for key in named}
+        sums = dict.fromkeys(named, 0)
+        for entry in entries:
+            for key in named:
+                sums[key] += entry.counts[key]
         sheet.add_row(name, *(f"{sums[key]:,}" for key in named))
     show(console, "Units = accepted + rejected", sheet)
     for name, made in cooked.sources.made.items():

@@ -146,7 +146,7 @@ def _document_read(found: "ReadRange", names: Mapping[bytes, str]) -> str:
 
 def _show(workspace: "Workspace", found: "Found") -> None:
     from pipelines.erasure.record import erased_at
-    from pipelines.workspace.tracing import document_of, labels_of, ranges_of
+    from pipelines.workspace.tracing import document_of, labels_of, ranges_of, shard_rejects_of
 
     document = document_of(workspace, found)
     _line("document", found.id.hex())
@@ -166,6 +166,13 @@ def _show(workspace: "Workspace", found: "Found") -> None:
     for prefix, row in ranges_of(workspace, found.id):
         drawn += 1
         _line(f"draw {row['draw']}", f"{prefix} tokens {row['token_start']} to {row['token_end']}")
+    for entry, one in shard_rejects_of(workspace, found.id):
+        drawn += 1
+        _line(
+            f"rejected by {entry.job}@{entry.fp}",
+            f"{entry.source} shard {entry.part}, {one['draws']} of its draws, "
+            f"{_why(one['reason'], one['message'])}",
+        )
     if not drawn:
         _line("draws", "none; `tokenmill status` and the plan say which stage left it out")
 

@@ -16,7 +16,7 @@ asked for, exact copies are those of equal bytes.
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ from pipelines.deduplicate.urls import URL_MEMBER_BYTES
 from pipelines.near_duplicates.near import NearDuplicates
 from pipelines.near_duplicates.plan import NearPlan
 from pipelines.workspace.fingerprints import Generation
-from pipelines.workspace.ledger import Entry
 from pipelines.workspace.workspace import Workspace
 
 VERSION: Final = "4"
@@ -176,14 +175,13 @@ def plan_duplicates(
             f"{', '.join((*LEVELS, *_OF_OTHERS))}"
         )
     sources = tuple(sorted(signatures))
-    entries = _entries(workspace, sources, signatures)
-    rows = {(entry.source, entry.part): entry.counts["rows"] for entry in entries}
+    rows, contents = _parts(workspace, sources, signatures, "rows")
     plan = DuplicatesPlan(
         sources=sources,
         signatures=dict(signatures),
         extract={source: extract[source] for source in sources},
-        contents=_contents(entries),
-        documents_contents=_contents(_same_parts(workspace, "documents", extract, rows)),
+        contents=contents,
+        documents_contents=_same_parts(workspace, "documents", extract, rows),
         num_documents=sum(rows.values()),
         levels=tuple(level for level in LEVELS if level in levels),
     )
@@ -197,7 +195,7 @@ def plan_duplicates(
         minhash=dict(minhash),
         documents=plan.extract,
         quality=None if quality is None else dict(quality),
-        contents=_contents(_same_parts(workspace, "minhash labels", minhash, rows)),
+        contents=_same_parts(workspace, "minhash labels", minhash, rows),
         clusters=plan.clusters,
         num_documents=plan.num_documents,
     )
@@ -209,36 +207,35 @@ def _same_parts(
     what: str,
     generations: Mapping[str, Generation],
     rows: Mapping[tuple[str, int], int],
-) -> list[Entry]:
-    """The entries of the parts that have signatures.
+) -> str:
+    """Hash over the contents of the parts that have signatures.
 
     Raises:
         ValueError: One is missing, or has other rows.
     """
     sources = sorted({source for source, _ in rows})
-    found = [
-        entry
-        for entry in _entries(workspace, sources, generations)
-        if (entry.source, entry.part) in rows
-    ]
-    made = {(entry.source, entry.part): entry.counts["documents"] for entry in found}
+    made, contents = _parts(workspace, sources, generations, "documents", rows)
     if made != rows:
         raise ValueError(
             f"found signatures of {len(rows)} parts and {what} of {len(made)}; both must be of the "
             "same documents: run the corpus again, so that the missing are made"
         )
-    return found
+    return contents
 
 
-def _entries(
-    workspace: Workspace, sources: Sequence[str], generations: Mapping[str, Generation]
-) -> list[Entry]:
-    ledger = workspace.ledger
-    return [entry for name in sources for entry in ledger.entries(generations[name], name)]
-
-
-def _contents(entries: Sequence[Entry]) -> str:
-    state = hashlib.sha256()
-    for entry in entries:
-        state.update(f"{entry.source}/{entry.part}={entry.content}\n".encode())
-    return state.hexdigest()
+def _parts(
+    workspace: Workspace,
+    sources: Sequence[str],
+    generations: Mapping[str, Generation],
+    count: str,
+    among: Collection[tuple[str, int]] | None = None,
+) -> tuple[dict[tuple[str, int], int], str]:
+    """(source, part) -> a count of its entry, and a hash over the contents of all entries."""
+    state, counts = hashlib.sha256(), {}
+    for name in sources:
+        for entry in workspace.ledger.entries(generations[name], name):
+            place = (entry.source, entry.part)
+            if among is None or place in among:
+                counts[place] = entry.counts[count]
+                state.update(f"{entry.source}/{entry.part}={entry.content}\n".encode())
+    return counts, state.hexdigest()

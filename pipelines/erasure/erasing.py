@@ -56,7 +56,7 @@ class Erasure:
     reports: tuple[str, ...]
     """Pages that quote documents, and go."""
     unnamed: int
-    """Files that no ledger names, and go."""
+    """Files that no ledger names, and go; of a store also drafts in $TMPDIR of this machine."""
     inputs: tuple[InputRecord, ...]
     """Records of files that a source brought, which stay and still hold what was forgotten."""
     files: int = 0
@@ -123,7 +123,7 @@ def _told(workspace: Workspace, targets: Targets) -> Erasure:
         records=sum(len(some) for some in targets.places.values()),
         answers=tuple(_answers(workspace, targets)),
         reports=tuple(storage.files(_REPORTS)) if len(targets.fresh) else (),
-        unnamed=len(unnamed_files(workspace)),
+        unnamed=len(unnamed_files(workspace)) + len(storage.drafts()),
         inputs=targets.inputs,
     )
 

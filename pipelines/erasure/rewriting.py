@@ -94,13 +94,14 @@ class Rewriting:
         for job in _FIRST[:-1]:
             for name in (name for name in names if _job(name) == job):
                 yield from ((name, entry) for entry in ledger.entries(name))
-        made = [(n, e) for n in names if _job(n) == _FIRST[-1] for e in ledger.entries(n)]
+        last = (name for name in names if _job(name) == _FIRST[-1])
+        made = [(name, entry.with_detail()) for name in last for entry in ledger.entries(name)]
         waiting = {entry.file("documents").path for _, entry in made}
         while made:  # parents before what was made of them
             ready = [pair for pair in made if not waiting & {*pair[1].inputs}]
-            for pair in ready or made:
-                yield pair
-                waiting.discard(pair[1].file("documents").path)
+            for name, bare in ready or made:
+                yield name, ledger.get(name, bare.source, bare.part)
+                waiting.discard(bare.file("documents").path)
             made = [] if not ready else [pair for pair in made if pair not in ready]
         for name in (name for name in names if _job(name) not in _FIRST):
             yield from ((name, entry) for entry in ledger.entries(name))
@@ -492,5 +493,4 @@ def _base(path: str) -> str:
 
 
 def _stem(path: str) -> str:
-    """A path without its hash and what follows."""
-    return path.rpartition("-")[0]
+    return path.rpartition("-")[0]  # without its hash and what follows

@@ -18,6 +18,7 @@ The plan of an erasure holds ids, paths and hashes, no text and no address.
 """
 
 import io
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -123,6 +124,11 @@ def finish(workspace: Workspace) -> None:
             storage.remove(one.path)
     for path in unnamed_files(workspace):
         storage.remove(path)
+    for draft in storage.drafts():
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink()
     storage.remove(PLAN)
 
 

@@ -390,7 +390,7 @@ class StepReader:
                 for entry in ledger.entries(name):
                     for ref in entry.files:
                         if ref.kind == "bin":
-                            entries[ref.path.removesuffix(".bin")] = entry
+                            entries[ref.path.removesuffix(".bin")] = entry.with_detail()
         return entries
 
     def _entry(self, prefix: str) -> Entry:

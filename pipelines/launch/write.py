@@ -181,7 +181,8 @@ def _stages(workspace: Workspace, record: RunRecord, mixture: str) -> list[Stage
     stages = []
     for name, stage in plan.stages.items():
         entries = workspace.ledger.entries(record.shards[mixture], name)
-        drawn = [e for e in sorted(entries, key=lambda e: e.part) if e.counts["draws"]]
+        told = ("split", "packing", "format")
+        drawn = [entry.with_detail(*told) for entry in entries if entry.counts["draws"]]
         for entry in drawn:
             _check_format(workspace, entry, mixture)
         train = [e for e in drawn if e.detail.get("split", "train") != _VALIDATION]

@@ -107,7 +107,7 @@ def unfinished(workspace: Workspace) -> Iterator[str]:
         title = folder.removeprefix("mixtures/")
         for source, pins in plan.pins.sources.items():
             for name in (pins.documents, *pins.labels.values()):
-                held = {entry.part for entry in workspace.ledger.entries(name, source)}
+                held = {part for _, part in workspace.ledger.places(name, source)}
                 lacking = len(set(pins.parts) - held)
                 if lacking:
                     yield f"plan {title} pins {name}, which lacks {lacking} parts of {source}"

@@ -104,7 +104,7 @@ def pin(
     state = hashlib.sha256()
     for source in sorted(documents):
         for name in (documents[source], *(labels[source][key] for key in sorted(labels[source]))):
-            held = {entry.part: entry for entry in workspace.ledger.entries(name, source)}
+            held = {e.part: e.content for e in workspace.ledger.entries(name, source)}
             absent = [number for number in parts[source] if number not in held]
             if absent:
                 raise LookupError(
@@ -112,7 +112,7 @@ def pin(
                     f"{absent[0]}); run the corpus to the end before planning"
                 )
             for number in parts[source]:
-                state.update(f"{name}/{number}={held[number].content}\n".encode())
+                state.update(f"{name}/{number}={held[number]}\n".encode())
     pinned = {
         source: SourcePins(
             documents=documents[source], labels=dict(labels[source]), parts=tuple(parts[source])

@@ -8,9 +8,10 @@ length bucket and bin of weight, and `preview`, added up over the parts.
 """
 
 import hashlib
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
@@ -164,14 +165,13 @@ class Previews:
     """(stage, split, bucket) -> (source, part) and its expected tokens, in the order of parts."""
 
 
-def read_previews(workspace: Workspace, entries: Sequence[Entry]) -> Previews:
-    """Reads the previews of parts and adds them up, in the order of the parts."""
+def read_previews(workspace: Workspace, entries: Iterable[Entry]) -> Previews:
+    """Reads the previews of parts, which come by source and part, and adds them up."""
     weights: dict[tuple[str, str, int], list[tuple[tuple[str, int], float]]] = {}
-    ordered = sorted(entries, key=lambda entry: (entry.source, entry.part))
+    ordered = iter(entries)
     sums: list[pa.Table] = []
     with ThreadPoolExecutor(_READERS) as threads:
-        for start in range(0, len(ordered), 8 * _READERS):
-            some = ordered[start : start + 8 * _READERS]
+        while some := list(itertools.islice(ordered, 8 * _READERS)):
             refs = [entry.file("preview") for entry in some]
             tables = list(threads.map(lambda ref: read_table(workspace.storage, ref), refs))
             for entry, table in zip(some, tables, strict=True):
@@ -318,7 +318,7 @@ def _solved_to_json(item: StagePlan) -> dict[str, Any]:
     return {**values, "cells": item.cells.to_pylist()}
 
 
-def sum_reasons(entries: Sequence[Entry]) -> dict[str, dict[str, int]]:
+def sum_reasons(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
     """Stage -> what became of its documents, from the entries of tallies."""
     sums: dict[str, Counter[str]] = {}
     for entry in entries:

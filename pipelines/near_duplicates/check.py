@@ -38,6 +38,12 @@ EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     f"{JOB}.shingles": (),
     f"{JOB}.pairs": (("pairs", "known", "compared"), ("pairs", "similar", "different")),
     f"{JOB}.components": (),
+    f"{JOB}.blocks": (),
+    f"{JOB}.ends": (),
+    f"{JOB}.arcs": (("arcs", "texts", "pairs"),),
+    f"{JOB}.cuts": (),
+    f"{JOB}.runs": (("arcs", "texts", "pairs"),),
+    f"{JOB}.taken": (("arcs", "taken", "passed"), ("arcs", "texts", "pairs")),
     f"{JOB}.clusters": (("texts_in_pairs", "alone", REPRESENTATIVE, NEAR_DUPLICATE),),
 }
 """Job -> equations; of the terms of each, the first is the sum of the others, in one entry."""
@@ -63,6 +69,8 @@ def cluster_faults(
         yield from _band_faults(workspace, generation, entries)
     elif job == f"{JOB}.pairs":
         yield from _pair_faults(workspace, generation, entries)
+    elif job == f"{JOB}.taken":
+        yield from _sweep_faults(workspace, generation, entries)
     elif job == f"{JOB}.clusters":
         yield from _text_faults(workspace, generation, entries)
     elif job == LABELS_JOB:
@@ -76,7 +84,7 @@ def _sum(entries: Sequence[Entry]) -> Counter[str]:
     return total
 
 
-def _sibling(workspace: Workspace, generation: str, what: str) -> list[Entry]:
+def _sibling(workspace: Workspace, generation: str, what: str) -> Sequence[Entry]:
     """The entries of another job of the same search; none where they were pruned."""
     payload = workspace.ledger.payload(generation) | {"what": what}
     del payload["job"]
@@ -121,6 +129,7 @@ def _pair_faults(workspace: Workspace, generation: str, entries: Sequence[Entry]
 def _text_faults(workspace: Workspace, generation: str, entries: Sequence[Entry]) -> Iterator[str]:
     """Every text of a similar pair was decided about, and every similar pair was seen."""
     components = _sibling(workspace, generation, "components")
+    components = components or _sibling(workspace, generation, "taken")
     if not components or len(entries) != _num_text_partitions(workspace, generation):
         return
     seen, decided = _sum(components), _sum(entries)
@@ -134,6 +143,17 @@ def _text_faults(workspace: Workspace, generation: str, entries: Sequence[Entry]
         yield (
             f"{generation}: was made of {seen['pairs']} similar pairs, of {_sum(pairs)['similar']}"
         )
+
+
+def _sweep_faults(workspace: Workspace, generation: str, entries: Sequence[Entry]) -> Iterator[str]:
+    """Every text of a similar pair was taken once, and every arc came to its run."""
+    cuts, total = _sum(_sibling(workspace, generation, "cuts")), _sum(entries)
+    if not cuts or len(entries) != cuts["runs"]:
+        return
+    if total["taken"] != total["texts"]:
+        yield f"{generation}: takes {total['taken']} texts, of {total['texts']} in similar pairs"
+    if total["arcs"] != cuts["arcs"]:
+        yield f"{generation}: decides about {total['arcs']} arcs, of {cuts['arcs']}"
 
 
 def _num_text_partitions(workspace: Workspace, generation: str) -> int:

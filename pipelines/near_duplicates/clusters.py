@@ -7,7 +7,7 @@ Equation: texts in similar pairs = alone + representatives + near-duplicates.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ DECIDED_BYTES: Final = 96
 """Of a NEAR row with its strings, about."""
 _ROWS: Final = 1 << 16
 _ROLES: Final = pa.array([ALONE, REPRESENTATIVE, NEAR_DUPLICATE])
+ALONE_ROLE: Final = 0
+HEAD_ROLE: Final = 1
+NEAR_ROLE: Final = 2
 
 
 def clusters_of_group(
@@ -65,24 +68,46 @@ def clusters_of_group(
     np.add.at(size, head, texts.column("num_rows").to_numpy())
     is_head = head == np.arange(len(places))
     is_alone = is_head & (np.bincount(head, minlength=len(places)) == 1)
-    role = np.where(is_alone, 0, np.where(is_head, 1, 2))
-    source, part = sources_and_parts(parts_at(places))
+    role = np.where(is_alone, ALONE_ROLE, np.where(is_head, HEAD_ROLE, NEAR_ROLE))
     ids = texts.column("id").combine_chunks()
+    heads = ids.take(pa.array(head))
+    decided = decided_texts(places, ids, heads, size[head], role, stars.jaccard)
+    keys = texts.column("key").combine_chunks()
+    return decided, partition_of(keys, near.num_text_partitions)
+
+
+def decided_texts(
+    places: Places,
+    ids: pa.FixedSizeBinaryArray,
+    heads: pa.FixedSizeBinaryArray,
+    sizes: npt.NDArray[np.int64],
+    role: npt.NDArray[np.int64],
+    jaccard: npt.NDArray[Any],
+) -> pa.Table:
+    """What became of some texts, as NEAR rows.
+
+    Args:
+        places: Of the texts, uint64[n].
+        ids: Their own, as long.
+        heads: Ids of their representatives, as long.
+        sizes: Rows in the cluster of each, int64[n].
+        role: `ALONE_ROLE`, `HEAD_ROLE` or `NEAR_ROLE`, int64[n].
+        jaccard: With the representative, float[n].
+    """
+    source, part = sources_and_parts(parts_at(places))
     level = pa.array([None, None, NEAR_LEVEL], pa.string()).take(pa.array(role))
     columns = {
         "source": pa.array(source),
         "part": pa.array(part),
         "row": pa.array(rows_at(places)),
-        "cluster": ids.take(pa.array(head)),
-        "cluster_size": pa.array(size[head]),
+        "cluster": heads,
+        "cluster_size": pa.array(sizes),
         "duplicate_role": _ROLES.take(pa.array(role)),
-        "jaccard": pa.array(stars.jaccard.astype(np.float32)),
+        "jaccard": pa.array(jaccard.astype(np.float32)),
         "level": level,
         "id": ids,
     }
-    decided = pa.table([columns[name] for name in NEAR.names], schema=NEAR)
-    keys = texts.column("key").combine_chunks()
-    return decided, partition_of(keys, near.num_text_partitions)
+    return pa.table([columns[name] for name in NEAR.names], schema=NEAR)
 
 
 def _texts_at(workspace: Workspace, near: NearPlan, places: Places) -> pa.Table:

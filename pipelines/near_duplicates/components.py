@@ -4,7 +4,8 @@ A cluster lies within a component, so components can be clustered apart. They ca
 chain of templates is long, which is why they are not clusters themselves (marin issue 6851). One
 task streams the similar pairs, in memory 24 bytes for each text in them: its place, its root, and
 the pairs of its root. Whole components then go, in the order of their first text, into groups of
-about four million pairs (96 MB); which group a component is in decides no result.
+about four million pairs (96 MB); which group a component is in decides no result. That is the
+fastest way while all pairs fit into the memory of one worker; more of them are swept (`sweep`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from pipelines.near_duplicates.known import COMPARED
 from pipelines.near_duplicates.near import Places
 from pipelines.near_duplicates.plan import NearPlan
 from pipelines.workspace.jobs import PARTITIONS, PartKey, entry_of
-from pipelines.workspace.ledger import FileRef, Stopwatch
+from pipelines.workspace.ledger import Entry, FileRef, Stopwatch
 from pipelines.workspace.parts import PartFile, read_batches
 from pipelines.workspace.workspace import Workspace
 
@@ -32,10 +33,15 @@ _ROWS: Final = 1 << 18
 def similar_pairs(workspace: Workspace, near: NearPlan) -> Iterator[pa.RecordBatch]:
     """All pairs that reach the threshold, part by part: COMPARED rows."""
     for entry in workspace.ledger.entries(near.pairs):
-        if entry.files and entry.counts["similar"]:
-            for batch in read_batches(workspace.storage, entry.file("pairs"), batch_rows=_ROWS):
-                is_similar = batch.column("jaccard").to_numpy() >= near.settings.threshold
-                yield batch.filter(pa.array(is_similar))
+        yield from similar_of_part(workspace, near, entry)
+
+
+def similar_of_part(workspace: Workspace, near: NearPlan, entry: Entry) -> Iterator[pa.RecordBatch]:
+    """Those of the part of an entry of `near.pairs`: COMPARED rows."""
+    if entry.files and entry.counts["similar"]:
+        for batch in read_batches(workspace.storage, entry.file("pairs"), batch_rows=_ROWS):
+            is_similar = batch.column("jaccard").to_numpy() >= near.settings.threshold
+            yield batch.filter(pa.array(is_similar))
 
 
 def commit_components(workspace: Workspace, near: NearPlan) -> int:

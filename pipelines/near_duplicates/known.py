@@ -8,7 +8,9 @@ has: a pair that was (lower, higher) before is so now, in the same part, and bot
 alike.
 
 An earlier run counts where both sources of a pair have the same MinHash generation and shingles are
-made in the same way; its threshold does not matter.
+made in the same way; its threshold does not matter. A run that came later does not, although it may
+know all pairs of this one: an entry that was taken back is made again with what was known when it
+was made first. So each entry keeps which runs were earlier, and what names this one came later.
 """
 
 import json
@@ -25,6 +27,7 @@ from pipelines.near_duplicates.buckets import PAIR
 from pipelines.near_duplicates.candidates import distinct
 from pipelines.near_duplicates.near import JOB, Places, parts_at, places_of, sources_and_parts
 from pipelines.near_duplicates.plan import NearPlan
+from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PARTITIONS, PartKey, entry_of
 from pipelines.workspace.ledger import FileRef, Stopwatch
 from pipelines.workspace.parts import PartFile, read_batches
@@ -36,6 +39,7 @@ REQUEST: Final = pa.schema([*PAIR, pa.field("jaccard", pa.float64())])
 COMPARED: Final = pa.schema([*PAIR, pa.field("jaccard", pa.float64(), nullable=False)])
 """A pair that was compared, sorted likewise."""
 
+_EARLIER: Final = "earlier"  # in the detail of an entry: `job@fp` of each earlier run's pairs
 _ROWS: Final = 1 << 18
 _SAME: Final = ("version", "words", "characters")  # settings that decide a Jaccard
 
@@ -57,6 +61,8 @@ def earlier_pairs(workspace: Workspace, near: NearPlan) -> tuple[EarlierPairs, .
     for generation, payload in _generations_of_pairs(workspace):
         if generation == near.pairs.name or not _compares_alike(payload, near):
             continue
+        if near.pairs.name in _earlier_than(workspace, payload):
+            continue
         there = sorted(payload["minhash"])
         sources = {
             there.index(name): near.sources.index(name)
@@ -70,6 +76,22 @@ def earlier_pairs(workspace: Workspace, near: NearPlan) -> tuple[EarlierPairs, .
 
 def _compares_alike(payload: Mapping[str, Any], near: NearPlan) -> bool:
     return all(payload["near"].get(name) == near.settings.payload[name] for name in _SAME)
+
+
+def _earlier_than(workspace: Workspace, payload: Mapping[str, Any]) -> Sequence[str]:
+    """The runs that were known when the pairs of a run were listed; none where that is not kept.
+
+    Args:
+        workspace: Where it is.
+        payload: Of its generation of pairs.
+    """
+    asked = {name: value for name, value in payload.items() if name != "job"}
+    requests = Generation(job=f"{JOB}.requests", payload=asked | {"what": "requests"})
+    first = next(iter(workspace.ledger.entry_files(requests.name)), None)
+    if first is None:
+        return ()
+    found: Sequence[str] = workspace.ledger.read_entry(first).detail.get(_EARLIER, ())
+    return found
 
 
 def _generations_of_pairs(workspace: Workspace) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -110,7 +132,10 @@ def commit_requests(
         table = pa.table(columns, schema=REQUEST)
         folder = f"clusters/{near.requests.name}/{key.source}"
         files = (publish(workspace, table, "requests", folder, key.part),)
-    workspace.ledger.commit(entry_of(near.requests, key, files=files, counts=counts, watch=watch))
+    detail = {_EARLIER: sorted(one.generation for one in earlier)} if earlier else {}
+    workspace.ledger.commit(
+        entry_of(near.requests, key, files=files, counts=counts, watch=watch, detail=detail)
+    )
 
 
 def known_jaccards(

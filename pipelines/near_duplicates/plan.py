@@ -118,6 +118,44 @@ class NearPlan:
         return self._generation("clusters")
 
     @property
+    def blocks(self) -> Generation:
+        """Which parts a worker of the sweep takes together: one entry."""
+        return self._generation("blocks")
+
+    @property
+    def ends(self) -> Generation:
+        """What each block is told of the texts in its similar pairs, by the block they are in."""
+        return self._generation("ends")
+
+    @property
+    def arcs(self) -> Generation:
+        """Similar pairs from the text of higher priority to the other, by block."""
+        return self._generation("arcs")
+
+    @property
+    def cuts(self) -> Generation:
+        """Where the order of all arcs is cut into runs: one entry."""
+        return self._generation("cuts")
+
+    @property
+    def runs(self) -> Generation:
+        """All arcs in the order of priority, by run."""
+        return self._generation("runs")
+
+    @property
+    def taken(self) -> Generation:
+        """Which arcs join a text to its representative, by run."""
+        return self._generation("taken")
+
+    @property
+    def sweep_generations(self) -> tuple[Generation, ...]:
+        """Made in this order, in the place of `components`, where there are too many pairs for it.
+
+        They decide no result, so nothing that is made of the clusters names them.
+        """
+        return (self.blocks, self.ends, self.arcs, self.cuts, self.runs, self.taken)
+
+    @property
     def generations(self) -> tuple[Generation, ...]:
         """In the order in which they are made."""
         return (

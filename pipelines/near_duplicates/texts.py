@@ -21,6 +21,7 @@ from pipelines.near_duplicates.near import places_of, rows_at
 from pipelines.near_duplicates.plan import NearPlan
 from pipelines.near_duplicates.priority import provenance_of, quality_of_part
 from pipelines.near_duplicates.store import write_sets
+from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PARTITIONS, PartKey, entry_of
 from pipelines.workspace.ledger import FileRef, Stopwatch
 from pipelines.workspace.parts import read_batches, read_table
@@ -175,12 +176,17 @@ def _commit_rows(
 
 
 def forget_shingles(workspace: Workspace, near: NearPlan) -> None:
-    """Deletes the stored sets, which are larger than the texts' files, once labels are made.
+    """Deletes the stored sets, which are larger than the texts' files, once labels are made."""
+    forget(workspace, near.shingles)
+
+
+def forget(workspace: Workspace, generation: Generation) -> None:
+    """Deletes what a generation made for others alone, once they are made.
 
     In an order that is safe to interrupt: first the ledger entries, so that no reader opens the
     files any more.
     """
-    ledger, name = workspace.ledger, near.shingles.name
+    ledger, name = workspace.ledger, generation.name
     paths = ledger.entry_files(name)
     if not paths:
         return

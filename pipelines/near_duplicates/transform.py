@@ -8,8 +8,11 @@
 | `ListPairs` | pairs, 16 each and band | part of `lower` | each pair once |
 | `StoreTexts` | 17 for each text in the pairs of a part | parts | texts, sets |
 | `MapChain` of `ComparePairs` | nothing | parts | compared pairs |
-| `FindClusters` | nothing | one task | components |
+| `FindClusters` | nothing | one task | components, or what the sweep takes |
 | | decisions, about 96 a text in similar pairs | partitions of text hashes | clusters |
+
+Of more than 8 million similar pairs the components are not looked for: the pairs are sorted first
+(`sweep/transform.py`), and the one task goes over them in order.
 
 Each takes the share of partitions or parts that fits into memory; `near_steps` cuts the shares.
 Within an element numpy, Arrow and kernels run on threads, so one worker uses all its cores.
@@ -32,9 +35,8 @@ from pipelines.near_duplicates.candidates import (
     commit_candidates,
     copies_of_parts,
 )
-from pipelines.near_duplicates.clusters import DECIDED_BYTES, clusters_of_group, commit_clusters
+from pipelines.near_duplicates.clusters import DECIDED_BYTES
 from pipelines.near_duplicates.compare import ComparePairs
-from pipelines.near_duplicates.components import commit_components
 from pipelines.near_duplicates.known import (
     EarlierPairs,
     candidates_of,
@@ -46,11 +48,19 @@ from pipelines.near_duplicates.plan import NearPlan
 from pipelines.near_duplicates.priority import has_generated
 from pipelines.near_duplicates.repeated import commit_repeated
 from pipelines.near_duplicates.stars import NEAR
+from pipelines.near_duplicates.sweep.transform import (
+    CommitClusters,
+    CommitComponents,
+    CommitTaken,
+    SendClusters,
+    sweep_steps,
+)
 from pipelines.near_duplicates.texts import (
     ASKED,
     ASKED_BYTES,
     asked_by_pairs,
     commit_texts,
+    forget,
     sizes_of_copies,
 )
 from pipelines.workspace.children import Limits
@@ -59,6 +69,9 @@ from pipelines.workspace.passes import SHUFFLE_FACTOR, passes, pending_partition
 from pipelines.workspace.transform import BATCH_BYTES, GroupBatches, Keyed, ListNumbers, MapChain
 from pipelines.workspace.workspace import Workspace
 
+COMPONENT_PAIRS: Final = 8 << 20
+"""Similar pairs up to which one task finds their components; more are swept (`sweep`). A component
+of so many takes 2 GB where it is clustered, 235 bytes a pair (docs/scale.md)."""
 _COPY: Final = pa.schema([pa.field("row", pa.int64(), nullable=False)])
 _COPY_BYTES: Final = 8
 
@@ -79,10 +92,22 @@ def near_steps(
         limits: How many threads a worker uses.
         memory_bytes: What a shuffle may take at a time.
     """
+    missing = pending_partitions(workspace, near.stars, near.num_text_partitions)
+    if missing:
+        yield from _pair_steps(workspace, near, keys, limits, memory_bytes)
+        yield from _cluster_steps(workspace, near, missing, limits, memory_bytes)
+    for generation in (near.ends, near.arcs, near.runs):  # larger than what came of them
+        forget(workspace, generation)
+
+
+def _pair_steps(
+    workspace: Workspace,
+    near: NearPlan,
+    keys: list[PartKey],
+    limits: Limits,
+    memory_bytes: int,
+) -> Iterator[beam.PTransform]:
     ledger = workspace.ledger
-    missing_clusters = pending_partitions(workspace, near.stars, near.num_text_partitions)
-    if not missing_clusters:
-        return
     yield from _candidate_steps(workspace, near, keys, limits, memory_bytes)
     candidates = ledger.entries(near.candidates, PARTITIONS)
     pair_bytes = PAIR_BYTES * sum(entry.counts["pairs"] for entry in candidates)
@@ -100,9 +125,19 @@ def near_steps(
     if uncompared:
         job = ComparePairs(near)
         yield MapChain(workspace, [dict.fromkeys(near.sources, job)], uncompared, limits)
+
+
+def _cluster_steps(
+    workspace: Workspace, near: NearPlan, missing: list[int], limits: Limits, memory_bytes: int
+) -> Iterator[beam.PTransform]:
+    ledger = workspace.ledger
+    num_similar = sum(entry.counts["similar"] for entry in ledger.entries(near.pairs))
     num_texts = sum(entry.counts["texts"] for entry in ledger.entries(near.texts))
-    for some in passes(missing_clusters, num_texts * DECIDED_BYTES, memory_bytes):
-        yield FindClusters(workspace, near, some)
+    is_swept = num_similar > COMPONENT_PAIRS
+    if is_swept:
+        yield from sweep_steps(workspace, near, memory_bytes)
+    for some in passes(missing, num_texts * DECIDED_BYTES, memory_bytes):
+        yield FindClusters(workspace, near, some, limits, is_swept=is_swept)
 
 
 def _candidate_steps(
@@ -236,11 +271,21 @@ class StoreTexts(beam.PTransform):
 class FindClusters(beam.PTransform):
     """Compared pairs -> clusters of near-duplicates, for some of the partitions."""
 
-    def __init__(self, workspace: Workspace, near: NearPlan, partitions: list[int]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        near: NearPlan,
+        partitions: list[int],
+        limits: Limits,
+        *,
+        is_swept: bool,
+    ) -> None:
         super().__init__()
         self._partitions = partitions
-        self._components = CommitComponents(workspace, near)
-        self._clusters = SendClusters(workspace, near, partitions)
+        self._split: beam.DoFn = CommitComponents(workspace, near)
+        if is_swept:
+            self._split = CommitTaken(workspace, near, limits)
+        self._clusters = SendClusters(workspace, near, partitions, is_swept=is_swept)
         self._commit = CommitClusters(workspace, near)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
@@ -248,7 +293,7 @@ class FindClusters(beam.PTransform):
         return (
             pipeline
             | "Once" >> beam.Create([0])
-            | "Find components" >> beam.ParDo(self._components)
+            | "Split" >> beam.ParDo(self._split)
             | "Spread" >> beam.Reshuffle()
             | "Find clusters" >> beam.ParDo(self._clusters).with_output_types(Keyed)
             | "By partition" >> GroupBatches(self._partitions, NEAR)
@@ -417,46 +462,6 @@ class CommitTexts(beam.DoFn):
         key = self._keys[index]
         commit_texts(self._workspace, self._near, key, list(batches), self._threads)
         yield index
-
-
-class CommitComponents(beam.DoFn):
-    """Anything -> numbers of the groups of components, which are committed."""
-
-    def __init__(self, workspace: Workspace, near: NearPlan) -> None:
-        self._workspace, self._near = workspace, near
-
-    def process(self, element: int) -> Iterator[int]:
-        """One number for each group."""
-        yield from range(commit_components(self._workspace, self._near))
-
-
-class SendClusters(beam.DoFn):
-    """Group of components -> (partition of text hashes, what became of its texts)."""
-
-    def __init__(self, workspace: Workspace, near: NearPlan, partitions: list[int]) -> None:
-        self._workspace, self._near, self._partitions = workspace, near, partitions
-
-    def process(self, group: int) -> Iterator[Keyed]:
-        """Batches of at most 8 MB for each wanted partition."""
-        decided, partition = clusters_of_group(self._workspace, self._near, group)
-        batches = decided.to_batches(max_chunksize=1 << 18)
-        starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
-        for start, batch in zip(starts, batches, strict=False):
-            target = partition[start : start + batch.num_rows]
-            yield from by_partition(batch, target, self._partitions, BATCH_BYTES // DECIDED_BYTES)
-
-
-class CommitClusters(beam.DoFn):
-    """(partition of text hashes, its decided texts) -> committed clusters."""
-
-    def __init__(self, workspace: Workspace, near: NearPlan) -> None:
-        self._workspace, self._near = workspace, near
-
-    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[int]:
-        """Passes the partition's number on."""
-        partition, batches = element
-        commit_clusters(self._workspace, self._near, partition, list(batches))
-        yield partition
 
 
 def _positions(near: NearPlan, keys: Sequence[PartKey]) -> dict[int, int]:

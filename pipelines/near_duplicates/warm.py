@@ -16,6 +16,9 @@ from pipelines.near_duplicates.known import COMPARED, fill_known
 from pipelines.near_duplicates.near import NearDuplicates
 from pipelines.near_duplicates.repeated import mark_bands, marked_bands, signed_bands
 from pipelines.near_duplicates.stars import stars_of
+from pipelines.near_duplicates.sweep.arcs import KEY, keys_of
+from pipelines.near_duplicates.sweep.runs import starts_of_runs
+from pipelines.near_duplicates.sweep.taken import take_arcs
 
 
 def warm() -> None:
@@ -53,6 +56,14 @@ def _warm_pairs() -> None:
     join_pairs(places, root, num_pairs, known_lower, known_higher)
     settle_roots(root, num_pairs)
     number_groups(root, num_pairs, 1)
+    _warm_sweep()
+
+
+def _warm_sweep() -> None:
+    arcs = pa.record_batch([[1], pa.array([b"0" * 16], pa.binary(16)), [0], [0]], schema=KEY)
+    starts_of_runs(keys_of(arcs), keys_of(arcs))
+    text, other = (arcs.column(name).to_numpy() for name in ("text", "other"))
+    take_arcs(text, other, np.zeros(1, np.uint8), np.empty(1, np.bool_))
 
 
 if __name__ == "__main__":

@@ -132,16 +132,15 @@ class _Corpus:
     def __init__(self, workspace: Workspace, payload: Mapping[str, Any]) -> None:
         self.workspace, self.payload = workspace, payload
         self.level: str = payload["job"]
-        entries = workspace.ledger.entries(payload["duplicates"])
-        self.parts = sorted(PartKey(e.source, e.part) for e in entries)
+        self.parts = [PartKey(*place) for place in workspace.ledger.places(payload["duplicates"])]
 
     @property
     def is_whole(self) -> bool:
         """Whether all its parts are still there."""
         held = {
-            PartKey(entry.source, entry.part)
+            PartKey(*place)
             for name in self.payload["texts"]
-            for entry in self.workspace.ledger.entries(self.payload["texts"][name], name)
+            for place in self.workspace.ledger.places(self.payload["texts"][name], name)
         }
         return len(self.parts) == self.payload["parts"] and held >= set(self.parts)
 

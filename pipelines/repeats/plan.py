@@ -7,6 +7,7 @@ guards and then of the windows whose guard is shared (`annotators.text.windows`)
 """
 
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -182,22 +183,16 @@ def plan_repeats(
     if not keys:
         raise ValueError("found no parts; repeats are looked for in documents that were extracted")
     state, num_documents, num_bytes = hashlib.sha256(), 0, 0
-    texts = {
-        (e.source, e.part): e
-        for name in extract
-        for e in workspace.ledger.entries(extract[name], name)
-    }
-    made = {(e.source, e.part): e for e in workspace.ledger.entries(labels)}
-    for key in sorted(keys):
-        place = (key.source, key.part)
-        if place not in texts or place not in made:
-            missing = labels.name if place in texts else extract[key.source].name
-            raise LookupError(f"{missing} has no entry for part {key.part} of {key.source}")
-        files = texts[place].file("documents"), made[place].file("labels")
-        hashes = "/".join(ref.sha256 for ref in files)
-        state.update(f"{key.source}/{key.part}={hashes}\n".encode())
-        num_documents += files[0].rows
-        num_bytes += files[0].bytes
+    for source, some in itertools.groupby(sorted(keys), key=lambda key: key.source):
+        parts = [key.part for key in some]
+        texts = workspace.ledger.entries(extract[source], source).of(source, parts)
+        made = workspace.ledger.entries(labels, source).of(source, parts)
+        for text, labelled in zip(texts, made, strict=True):
+            files = text.file("documents"), labelled.file("labels")
+            hashes = "/".join(ref.sha256 for ref in files)
+            state.update(f"{source}/{text.part}={hashes}\n".encode())
+            num_documents += files[0].rows
+            num_bytes += files[0].bytes
     return RepeatsPlan(
         level=level,
         parts=tuple(sorted(keys)),

@@ -187,19 +187,18 @@ def _parts(
             wanted.setdefault(sets[column], []).append(column)
     for source, name in sorted(record.documents.items()):
         made = record.annotate.get(source, {})
-        files = {
-            own: {e.part: e.file("labels") for e in workspace.ledger.entries(made[own], source)}
-            for own in wanted
-            if own in made
-        }
         for entry in workspace.ledger.entries(name, source):
-            if entry.part not in files.get(sets["language"], {}):
+            labels = {
+                own: found.file("labels")
+                for own in wanted
+                if own in made and (found := workspace.ledger.find(made[own], source, entry.part))
+            }
+            if sets["language"] not in labels:
                 continue
             document = entry.file("documents")
             part = _columns(workspace, document, ("declared_language",))
-            for own, columns in wanted.items():
-                if entry.part in files.get(own, {}):
-                    part |= _columns(workspace, files[own][entry.part], columns)
+            for own, file in labels.items():
+                part |= _columns(workspace, file, wanted[own])
             yield part
 
 

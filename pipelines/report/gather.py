@@ -5,6 +5,7 @@ footer of one labels part of each set, which tells counts from scores. No text a
 read here; texts are the business of `samples`.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +30,7 @@ from pipelines.report.models import MadeFacts, made_facts
 from pipelines.report.origins import count_kinds, count_left, read_origins
 from pipelines.report.stages import stage_checks, stage_facts, tally_name
 from pipelines.run_record import RunRecord, read_run_record
-from pipelines.workspace.ledger import Entry
+from pipelines.workspace.ledger import Entries, Entry
 from pipelines.workspace.parts import open_part
 from pipelines.workspace.workspace import Workspace
 
@@ -61,25 +62,26 @@ def gather(workspace: Workspace) -> RunFacts:
         for source, sets in record.annotate.items()
         for name, generation in sets.items()
     }
-    duplicates = workspace.ledger.entries(record.duplicates) if record.duplicates else []
-    further = [e for name in record.labels.values() for e in workspace.ledger.entries(name)]
+    overall = [workspace.ledger.entries(name) for name in record.labels.values()]
+    duplicates: Sequence[Entry] = ()
+    if record.duplicates:
+        overall.append(duplicates := workspace.ledger.entries(record.duplicates))
     plans = {name: read_plan(workspace, folder) for name, folder in record.mixtures.items()}
     shards = {name: workspace.ledger.entries(record.shards[name]) for name in plans}
     tallies = {name: workspace.ledger.entries(tally_name(plan)) for name, plan in plans.items()}
     stages = tuple(
-        stage_facts(plan, stage, [e for e in shards[name] if e.source == stage])
+        stage_facts(plan, stage, workspace.ledger.entries(record.shards[name], stage))
         for name, plan in plans.items()
         for stage in plan.stages
     )
-    extracted = _flat(entries)
-    intake = _losses(extracted, _INTAKE, ("rejects", "not_asked", PAGE_REJECTS))
+    intake = _losses(_flat(entries), _INTAKE, ("rejects", "not_asked", PAGE_REJECTS))
     synthesized = {s: workspace.ledger.entries(n, s) for s, n in record.synthesize.items()}
     made = made_facts(workspace, record)
     num_made = sum(one.counts.get("documents", 0) for one in made)
     everybody = replace(
         intake, counts={**intake.counts, "documents": intake.counts["documents"] + num_made}
     )
-    kinds = count_kinds([*extracted, *_flat(synthesized)])
+    kinds = count_kinds(itertools.chain(_flat(entries), _flat(synthesized)))
     facts = label_facts(workspace, labels)
     everything = {
         "crawl": crawl,
@@ -88,8 +90,8 @@ def gather(workspace: Workspace) -> RunFacts:
         "shards": shards,
         "tally": tallies,
     }
-    all_entries = [e for groups in everything.values() for e in _flat(groups)]
-    all_entries += [*_flat(labels), *duplicates, *further]
+    listed = [some for groups in everything.values() for some in groups.values()]
+    listed += [*labels.values(), *overall]
     crawled = None
     if crawl:
         lost = _losses(_flat(crawl), _CRAWL, ("reasons",))
@@ -97,7 +99,7 @@ def gather(workspace: Workspace) -> RunFacts:
     return RunFacts(
         corpus=record.corpus,
         finished_at=f"{ended:%Y-%m-%d %H:%M} UTC",
-        code=tuple(sorted({entry.code for entry in all_entries if entry.code})),
+        code=tuple(sorted({e.code for some in listed for e in some if e.code})),
         models=record.models,
         tokenizer=_tokenizer(record),
         sources=tuple(_source_facts(name, some) for name, some in sorted(entries.items())),
@@ -118,7 +120,7 @@ def gather(workspace: Workspace) -> RunFacts:
         refused=dict(record.refused),
         wall=dict(record.seconds),
         jobs=tuple(_job_times(everything, labels, duplicates)),
-        generations=tuple(_generations(all_entries)),
+        generations=tuple(_generations(listed)),
         checks=tuple(
             [
                 *_crawl_checks(crawled, _records(entries, crawl)),
@@ -208,8 +210,8 @@ def _kind(type_: pa.DataType) -> str:
     return "spans" if pa.types.is_list(type_) else "other"
 
 
-def _flat(groups: Mapping[Any, Iterable[Entry]]) -> list[Entry]:
-    return [entry for _, entries in sorted(groups.items()) for entry in entries]
+def _flat(groups: Mapping[Any, Iterable[Entry]]) -> Iterator[Entry]:
+    return (entry for _, entries in sorted(groups.items()) for entry in entries)
 
 
 def _losses(entries: Iterable[Entry], always: tuple[str, ...], kinds: tuple[str, ...]) -> Losses:
@@ -379,12 +381,11 @@ def _job_times(
     labels: Mapping[tuple[str, str], Sequence[Entry]],
     duplicates: Sequence[Entry],
 ) -> list[JobTime]:
-    extracted = _flat(groups["extract"])
-    documents = sum(entry.counts["documents"] for entry in extracted)
-    text_bytes = _text_bytes(extracted)
+    documents = sum(entry.counts["documents"] for entry in _flat(groups["extract"]))
+    text_bytes = _text_bytes(_flat(groups["extract"]))
     times = [
         _job_time("crawl", _flat(groups["crawl"]), "fetched", 0),
-        _job_time("extract", extracted, "records", text_bytes),
+        _job_time("extract", _flat(groups["extract"]), "records", text_bytes),
         _job_time("synthesize", _flat(groups["synthesize"]), "units", 0),
         _annotate_time(_flat(labels), documents, text_bytes),
         _job_time("deduplicate", duplicates, "documents", 0),
@@ -395,12 +396,13 @@ def _job_times(
     return [time for time in times if time.parts]
 
 
-def _job_time(name: str, entries: Sequence[Entry], count: str, text_bytes: int) -> JobTime:
+def _job_time(name: str, entries: Iterable[Entry], count: str, text_bytes: int) -> JobTime:
+    told = [(entry.seconds, entry.counts.get(count, 0)) for entry in entries]
     return JobTime(
         name=name,
-        parts=len(entries),
-        seconds=sum(entry.seconds for entry in entries),
-        documents=sum(entry.counts.get(count, 0) for entry in entries),
+        parts=len(told),
+        seconds=sum(seconds for seconds, _ in told),
+        documents=sum(number for _, number in told),
         unit=count,
         text_bytes=text_bytes,
     )
@@ -422,6 +424,8 @@ def _annotate_time(entries: Iterable[Entry], documents: int, text_bytes: int) ->
     )
 
 
-def _generations(entries: Iterable[Entry]) -> list[tuple[str, str, int]]:
-    parts = Counter((entry.source, f"{entry.job}@{entry.fp}") for entry in entries)
-    return sorted((source, name, count) for (source, name), count in parts.items())
+def _generations(listed: Iterable[Entries]) -> list[tuple[str, str, int]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for some in listed:
+        counts.update({(source, some.generation): len(p) for source, p in some.parts.items()})
+    return sorted((source, name, count) for (source, name), count in counts.items())

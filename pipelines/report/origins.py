@@ -5,7 +5,7 @@ of pages, and a crawl that stopped at a limit looks like a whole site.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from pipelines.report.facts import OriginFacts
@@ -27,7 +27,7 @@ _FRONTIER: Final = "crawl.frontier@"
 _LEFT: Final = ("over_max_pages", "over_max_pages_per_host")
 
 
-def count_kinds(extracted: Sequence[Entry]) -> dict[str, int]:
+def count_kinds(extracted: Iterable[Entry]) -> dict[str, int]:
     """Documents by kind, over extract entries; empty where none of them says."""
     kinds: Counter[str] = Counter()
     for entry in extracted:
@@ -62,7 +62,7 @@ def count_left(workspace: Workspace, crawl: Mapping[str, str]) -> int:
         full = workspace.ledger.full(generation)
         for name in frontiers:
             if workspace.ledger.payload(name).get("crawl") == full:
-                rounds = workspace.ledger.entries(name, source)
+                rounds = list(workspace.ledger.entries(name, source))
                 last = max((entry.detail["pass"] for entry in rounds), default=0)
                 rounds = [entry for entry in rounds if entry.detail["pass"] == last]
                 left += sum(entry.counts[state] for entry in rounds for state in _LEFT)

@@ -4,7 +4,8 @@ The ledger says which part has which reasons, so the parts to open are chosen to
 each part taken adds the most reasons that are not yet shown.
 """
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,12 +35,11 @@ def read_rejects(
     workspace: Workspace, record: RunRecord, per_reason: int
 ) -> tuple[RejectExample, ...]:
     """Examples of rejects of all jobs, by job, reason and place; at most `per_reason` of each."""
-    entries = [e for s, g in record.extract.items() for e in workspace.ledger.entries(g, s)]
+    entries = [workspace.ledger.entries(g, s) for s, g in record.extract.items()]
     for source, sets in record.annotate.items():
-        for generation in sets.values():
-            entries += workspace.ledger.entries(generation, source)
+        entries += [workspace.ledger.entries(generation, source) for generation in sets.values()]
     shown: dict[tuple[str, str], list[RejectExample]] = {}
-    for entry in choose_entries(entries):
+    for entry in choose_entries(itertools.chain.from_iterable(entries)):
         for row in _rows(workspace, entry):
             examples = shown.setdefault((entry.job, row["reason"]), [])
             if len(examples) < per_reason:
@@ -47,9 +47,16 @@ def read_rejects(
     return tuple(example for key in sorted(shown) for example in shown[key])
 
 
-def choose_entries(entries: Sequence[Entry], most: int = MAX_PARTS) -> list[Entry]:
+def choose_entries(entries: Iterable[Entry], most: int = MAX_PARTS) -> list[Entry]:
     """Entries whose rejects together show as many reasons as possible, by job, source and part."""
-    waiting = [(entry, reasons) for entry in _ordered(entries) if (reasons := _reasons(entry))]
+    alike: dict[frozenset[str], list[Entry]] = {}
+    for entry in entries:
+        if found := _reasons(entry):  # of those with the same reasons the first few are enough
+            some = alike.setdefault(frozenset(found), [])
+            some.append(entry.with_detail("rejects"))
+            alike[frozenset(found)] = some if len(some) < 2 * most else _ordered(some)[:most]
+    few = _ordered(entry for some in alike.values() for entry in some)
+    waiting = [(entry, _reasons(entry)) for entry in few]
     covered: set[str] = set()
     chosen: list[Entry] = []
     while waiting and len(chosen) < most:

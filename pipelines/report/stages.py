@@ -8,7 +8,7 @@ frac(E) (1 - frac(E)) n^2 summed over documents, which the shards job keeps.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +30,8 @@ from pipelines.report.facts import (
 )
 from pipelines.workspace.ledger import Entry
 
+_FEW: Final = ("redacted", "variance", "expected_tokens", "bucket", "dtype")
+"""Of the detail of a shard; what it was counted by is much more, and is added up as it is read."""
 MAX_GROUPS: Final = 150
 """Rows of groups a page shows; the rest (`group_by: host` may have a million) share one row."""
 
@@ -62,7 +64,8 @@ def stage_facts(plan: Plan, name: str, entries: Sequence[Entry]) -> StageFacts:
     for entry in entries:
         if entry.detail["split"] == VALIDATION:
             held_out.update(entry.counts)
-    entries = [entry for entry in entries if entry.detail["split"] != VALIDATION]
+    tokens_by = _tokens_by(entry for entry in entries if entry.detail["split"] != VALIDATION)
+    entries = [entry.with_detail(*_FEW) for entry in entries if entry.detail["split"] != VALIDATION]
     for entry in entries:
         counts.update(entry.counts)
         redacted.update(entry.detail.get("redacted", {}))
@@ -95,7 +98,7 @@ def stage_facts(plan: Plan, name: str, entries: Sequence[Entry]) -> StageFacts:
         groups=_groups(stage, solved),
         buckets=_buckets(stage, entries, drawn),
         counts=dict(counts),
-        tokens_by=_tokens_by(entries),
+        tokens_by=tokens_by,
         packing=stage.packing,
         held_out=dict(held_out),
         redact=stage.redact,
@@ -147,19 +150,22 @@ def _sigma(entries: Sequence[Entry]) -> float:
     return math.sqrt(sum(float(entry.detail.get("variance", 0.0)) for entry in entries))
 
 
-def _tokens_by(entries: Sequence[Entry]) -> dict[str, dict[str, int]]:
+def _tokens_by(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
     """What tokens were counted by -> value -> tokens, from every `tokens_by_...` of a detail.
 
     What some entry lacks, because an older version wrote it, or what is empty in all, because there
     is no such label, was not counted.
     """
-    written = [entry for entry in entries if entry.counts["tokens"]]
     sums: dict[str, Counter[str]] = {}
-    for entry in written:
-        for key, tokens in entry.detail.items():
-            if key.startswith(_TOKENS_BY) and all(key in other.detail for other in written):
-                sums.setdefault(key.removeprefix(_TOKENS_BY), Counter()).update(tokens)
-    return {name: dict(tokens) for name, tokens in sums.items() if tokens}
+    told: Counter[str] = Counter()
+    num_written = 0
+    for entry in (entry for entry in entries if entry.counts["tokens"]):
+        num_written += 1
+        for key in (key for key in entry.detail if key.startswith(_TOKENS_BY)):
+            name = key.removeprefix(_TOKENS_BY)
+            told[name] += 1
+            sums.setdefault(name, Counter()).update(entry.detail[key])
+    return {name: dict(sums[name]) for name in sums if told[name] == num_written and sums[name]}
 
 
 def _groups(stage: Stage, solved: StagePlan) -> tuple[GroupFacts, ...]:

@@ -16,10 +16,12 @@ from typing import Final
 from pipelines.scale.facts import CorpusFacts
 from pipelines.scale.limits import (
     BAND_ROW_BYTES,
+    COMPONENT_PAIRS,
     Limit,
     limits_of,
     num_band_partitions_of,
     num_exact_partitions,
+    num_sweep_blocks,
 )
 from pipelines.scale.prices import Prices
 from pipelines.scale.units import Units
@@ -207,7 +209,11 @@ def _line(stage: str, facts: CorpusFacts, units: Units) -> Line:
             [f"cpu.annotate.{n}" for n in units.under("cpu.annotate")], gigabytes
         ),
         "deduplicate, exact": {"cpu.exact": million},
-        "deduplicate, near": {"cpu.near": million},
+        "deduplicate, near": {
+            "cpu.near": million,
+            # On top of the components, which are in `cpu.near`: an upper bound.
+            "cpu.sweep": _swept_pairs(facts, units) / _MILLION,
+        },
         "plan": {"cpu.plan": million * facts.mixtures},
         "shards": {"cpu.shards": gigabytes * facts.epochs},
         "driver": {"cpu.driver": facts.num_parts / 1000},
@@ -246,8 +252,18 @@ def _shuffled(stage: str, facts: CorpusFacts, units: Units) -> tuple[float, floa
         sent = min(bands / BAND_ROW_BYTES, parts * partitions)
         # Pairs from partitions to parts, texts asked by parts of parts, decisions to partitions.
         asked = min(similar, parts * partitions) + min(similar, parts * parts)
-        return bands + rest, sent + asked + min(similar, parts * num_exact_partitions(facts))
+        sent += asked + min(similar, parts * num_exact_partitions(facts))
+        # Of the sweep: texts asked by blocks of blocks, what is said of them, arcs to runs.
+        pairs = _swept_pairs(facts, units)
+        swept = pairs * units.cost("shuffle.sweep").value
+        return bands + rest + swept, sent + 3 * min(pairs, num_sweep_blocks(facts, units) ** 2)
     return 0.0, 0.0
+
+
+def _swept_pairs(facts: CorpusFacts, units: Units) -> float:
+    """Similar pairs that are swept; 0 where there are few enough to find their components."""
+    pairs = facts.documents * units.cost("shuffle.similar_pairs").value
+    return pairs if pairs > COMPONENT_PAIRS else 0.0
 
 
 def _stored(stage: str, facts: CorpusFacts, units: Units) -> float:

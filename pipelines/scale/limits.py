@@ -24,8 +24,10 @@ NUM_BANDS: Final = 20
 BAND_PARTITION_BYTES: Final = 64 << 20
 MAX_BAND_PARTITIONS: Final = 1 << 14
 LARGEST_BAND_PARTITION_BYTES: Final = 1 << 30
-COMPONENT_BYTES: Final = 24
-"""Of memory, for each text in a similar pair (`near_duplicates/components.py`)."""
+COMPONENT_PAIRS: Final = 8 << 20
+"""Similar pairs of which one task finds the components (`near_duplicates/transform.py`)."""
+BLOCK_ROWS: Final = 2 << 20
+"""Pairs and texts of a block of the sweep over more (`near_duplicates/sweep`), arcs of a run."""
 MAX_SHARDS: Final = 30_000
 """Of a stage (`mix/plan.py`): Megatron numbers the prefixes of a blend in 16 bits."""
 MAX_PARTS: Final = 1 << 24
@@ -66,16 +68,22 @@ def num_band_partitions_of(facts: "CorpusFacts") -> float:
     return max(1.0, math.ceil(num_bytes / size))
 
 
+def num_sweep_blocks(facts: "CorpusFacts", units: Units) -> float:
+    """Blocks of the sweep over similar pairs, as many as runs; 0 where components are found."""
+    pairs = facts.documents * units.cost("shuffle.similar_pairs").value
+    texts = facts.documents * units.cost("shuffle.similar_texts").value
+    return math.ceil((pairs + texts) / BLOCK_ROWS) if pairs > COMPONENT_PAIRS else 0.0
+
+
 def limits_of(facts: "CorpusFacts", units: Units) -> tuple[Limit, ...]:
     """All limits, in the order in which a run meets them."""
     parts = facts.num_parts
     bands = facts.documents * NUM_BANDS * BAND_ROW_BYTES / num_band_partitions_of(facts)
-    similar = facts.documents * units.cost("shuffle.similar_texts").value
     entries = parts * units.cost("files.entries").value
     return (
         Limit("parts", parts, "", MAX_PARTS, "larger part_bytes"),
         Limit(
-            "driver: parsed entries",
+            "driver: listed entries",
             parts * units.cost("memory.entry").value / _GIB,
             "GiB",
             _MEMORY / _GIB,
@@ -111,11 +119,11 @@ def limits_of(facts: "CorpusFacts", units: Units) -> tuple[Limit, ...]:
             "larger part_bytes",
         ),
         Limit(
-            "components, one task",
-            similar * COMPONENT_BYTES / _GIB,
+            "sweep of similar pairs, one task",
+            facts.documents / 8 / _GIB,
             "GiB",
             _MEMORY / _GIB,
-            "one large worker, or near-duplicates crawl by crawl",
+            "near-duplicates crawl by crawl; a bit a document, if all are in pairs",
         ),
         Limit(
             "tokens of one in 30,000 shards",

@@ -5,6 +5,7 @@ map says of them, and what the ledger counts, must follow from these.
 """
 
 import io
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.shards.material import REJECTED, rejected_of
 from pipelines.workspace.ledger import ERASED, Entry
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.takedown import erased_ids
@@ -38,6 +40,7 @@ class _Shard:
 def shard_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
     """Compares tokens, index, map and ledger of one shard."""
     name = f"{entry.job}@{entry.fp} {entry.source} shard {entry.part}"
+    yield from (f"{name}: {fault}" for fault in _rejected_faults(entry))
     if not entry.files:
         if entry.counts["tokens"]:
             yield f"{name}: counts {entry.counts['tokens']} tokens and has no files"
@@ -60,6 +63,21 @@ def shard_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
             yield f"{name}: {number} {count}, and the ledger says {entry.counts[count]}"
     for fault in _map_faults(shard, mapped, entry):
         yield f"{entry.file('map').path}: {fault}"
+    written = {key.tobytes().hex() for key in np.unique(_keys(mapped))}
+    for one in rejected_of(entry):
+        if one.id in written:
+            yield f"{name}: document {one.id} was rejected ({one.reason}), and stands in the shard"
+
+
+def _rejected_faults(entry: Entry) -> Iterator[str]:
+    """Whether draws and reasons of rejected documents are those that are counted."""
+    rejected = rejected_of(entry)
+    draws, counted = sum(one.draws for one in rejected), entry.counts.get(REJECTED, 0)
+    if draws != counted:
+        yield f"rejected documents have {draws} draws, and the ledger counts {counted}"
+    reasons, told = Counter(one.reason for one in rejected), entry.detail.get("rejects", {})
+    if dict(reasons) != told:
+        yield f"documents were rejected for {dict(reasons)}, and the ledger says {told}"
 
 
 def _restore_ends(shard: _Shard, mapped: pa.Table, gone: npt.NDArray[np.bool_], eod: int) -> int:

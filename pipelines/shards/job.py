@@ -12,8 +12,9 @@ which that leaves nothing but white space is not written.
 Equation: tokens written = sum over draws of `num_tokens` (from the labels) + one EOD a draw that is
 written + padding + what cuts add (`cut_tokens`, mostly below 0). The left side is counted by the
 writer, the right side from labels and draws; `cut_tokens` from tokenizing both sides of a cut. And
-draws of the plan = `draws` written + `emptied`. That the label counted the tokens of the text as it
-is, is checked for every document drawn.
+draws of the plan = `draws` written + `emptied` + `rejected`, those of documents on which the
+tokenizer died; these have no other count, and the entry names them. That the label counted the
+tokens of the text as it is, is checked for every other document drawn.
 """
 
 import functools
@@ -154,6 +155,7 @@ class ShardsJob:
             "tokens_by_language": material.tokens_by("language"),
             "tokens_by_kind": material.tokens_by("provenance_kind"),
             "redacted": material.redacted(),
+            **material.told_rejected(),
             "eod_id": tokenizer.eod_id,
             "vocab_size": tokenizer.vocab_size,
             "dtype": np.dtype(tokenizer.dtype).name,

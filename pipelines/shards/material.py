@@ -4,18 +4,24 @@ Columns are arrays with a row a document, never a Python object a document: a sh
 tokens may hold a million documents.
 """
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.workspace.ledger import Entry
 from token_shards.token_store import TokenStore
 
 SUMMED: Final = ("language", "provenance_kind")
 """Labels by which tokens are summed up."""
+
+REJECTED: Final = "rejected"
+"""Count of an entry: draws of documents that could not be tokenized; and which they were, in its
+detail. Both are absent where there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,6 +51,52 @@ class Facts:
         ids = np.ascontiguousarray(self.keys).view("V16").reshape(-1)
         return np.unique(ids, return_inverse=True)[1].astype(np.int64)
 
+    def only(self, kept: npt.NDArray[np.bool_]) -> "Facts":
+        """Those of some documents, bool[n]; `variance` stays that of all draws."""
+        mask = pa.array(kept)
+        return replace(
+            self,
+            keys=self.keys[kept],
+            repeats=self.repeats[kept],
+            first_draws=self.first_draws[kept],
+            num_tokens=self.num_tokens[kept],
+            planned=self.planned[kept],
+            labels={name: column.filter(mask) for name, column in self.labels.items()},
+            redacted={kind: spans[kept] for kind, spans in self.redacted.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A document that was drawn, and that no child could tokenize."""
+
+    id: str
+    """32 hex digits."""
+    draws: int
+    """None of which is written."""
+    planned_tokens: int
+    """Of these draws, EOD included."""
+    reason: str
+    """CRASHED, TIMED_OUT or OUT_OF_MEMORY of `workspace.children`."""
+    message: str
+
+    @classmethod
+    def of(cls, facts: Facts, row: int, reason: str, message: str) -> Self:
+        """What is told of one document of `facts`."""
+        draws = int(facts.repeats[row])
+        return cls(
+            id=facts.keys[row].tobytes().hex(),
+            draws=draws,
+            planned_tokens=draws * int(facts.planned[row]),
+            reason=reason,
+            message=message,
+        )
+
+
+def rejected_of(entry: Entry) -> tuple[Rejected, ...]:
+    """The documents that a unit could not tokenize, as its ledger entry tells them."""
+    return tuple(Rejected(**told) for told in entry.detail.get(REJECTED, ()))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Material:
@@ -55,6 +107,8 @@ class Material:
     """Tokens of the n documents, after cuts, EOD included; none of one that is emptied."""
     uncut: npt.NDArray[np.int64]
     """int64[n], tokens of each before its cuts, without EOD."""
+    rejected: tuple[Rejected, ...] = ()
+    """Further documents, which are not among the n: their draws are not written."""
 
     @property
     def is_emptied(self) -> npt.NDArray[np.bool_]:
@@ -66,7 +120,8 @@ class Material:
         """Terms of the equation that are known before anything is written.
 
         Draws of emptied documents are among `document_tokens`, and all of their tokens among
-        `cut_tokens`; they have no EOD and are no `draws`, but counted as `emptied`.
+        `cut_tokens`; they have no EOD and are no `draws`, but counted as `emptied`. Draws of
+        rejected documents are counted as `rejected` and are in no other count.
         """
         facts, lengths, is_emptied = self.facts, self.store.lengths, self.is_emptied
         repeats = facts.repeats.astype(np.int64)
@@ -79,12 +134,24 @@ class Material:
             "draws": draws,
             "documents": len(np.unique(np.ascontiguousarray(drawn).view("V16").reshape(-1))),
             "emptied": int(repeats[is_emptied].sum()),
+            **({REJECTED: sum(one.draws for one in self.rejected)} if self.rejected else {}),
+        }
+
+    def told_rejected(self) -> dict[str, Any]:
+        """What the detail of an entry says of rejected documents; nothing where there are none."""
+        if not self.rejected:
+            return {}
+        reasons = Counter(one.reason for one in self.rejected)
+        return {
+            "rejects": dict(sorted(reasons.items())),
+            REJECTED: [asdict(one) for one in self.rejected],
         }
 
     @property
     def planned_tokens(self) -> int:
-        """Planned tokens of all draws."""
-        return int((self.facts.planned * self.facts.repeats).sum())
+        """Planned tokens of all draws, those of rejected documents included."""
+        lost = sum(one.planned_tokens for one in self.rejected)
+        return int((self.facts.planned * self.facts.repeats).sum()) + lost
 
     def tokens_by(self, name: str) -> dict[str, int]:
         """Tokens of all draws, EOD included, by a label; empty where there is no such label."""

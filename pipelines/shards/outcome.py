@@ -4,12 +4,14 @@
 the seed gave, as the labels count them; `realised` is what stands in the shards without padding.
 Planned and expected differ by chance, sigma says by how much; realised and planned differ only
 where a stage redacts or cuts, because tokens of what is cut are planned by the share of its bytes,
-and because a document of which that leaves white space alone is not written (`emptied`).
+and because a document of which that leaves white space alone is not written (`emptied`); and where
+a document killed the tokenizer, which is not written either (`rejected`).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import pyarrow.compute as pc
 
@@ -17,8 +19,12 @@ from pipelines.mix.judge import TRAIN, VALIDATION
 from pipelines.mix.plan import Plan
 from pipelines.mix.preview import ALL
 from pipelines.shards.job import ShardsJob
+from pipelines.shards.material import REJECTED
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.workspace import Workspace
+
+_READ: Final = ("expected_tokens", "planned_tokens", "variance")
+"""What is read of an entry's detail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,8 @@ class StageOutcome:
     """Written."""
     emptied: int
     """Draws that are not written, because cuts leave nothing of their text but white space."""
+    rejected: int
+    """Draws that are not written, because the tokenizer died on their text."""
     documents: int
     shards: int
     seconds: float
@@ -64,7 +72,8 @@ def outcomes(workspace: Workspace, plan: Plan, jobs: Sequence[ShardsJob]) -> lis
     for job in jobs:
         entries = workspace.ledger.entries(job.generation, job.stage)
         for split in (TRAIN, VALIDATION):
-            some = [entry for entry in entries if entry.detail["split"] == split]
+            own = (entry for entry in entries if entry.detail["split"] == split)
+            some = [entry.with_detail(*_READ) for entry in own]
             if some:
                 found.append(_outcome(plan, job.stage, split, some))
     return found
@@ -73,7 +82,7 @@ def outcomes(workspace: Workspace, plan: Plan, jobs: Sequence[ShardsJob]) -> lis
 def _outcome(plan: Plan, stage: str, split: str, entries: Sequence[Entry]) -> StageOutcome:
     sums: Mapping[str, int] = {
         name: sum(entry.counts.get(name, 0) for entry in entries)
-        for name in ("tokens", "padding", "draws", "emptied")
+        for name in ("tokens", "padding", "draws", "emptied", REJECTED)
     }
     return StageOutcome(
         stage=stage,
@@ -85,6 +94,7 @@ def _outcome(plan: Plan, stage: str, split: str, entries: Sequence[Entry]) -> St
         padding=sums["padding"],
         draws=sums["draws"],
         emptied=sums["emptied"],
+        rejected=sums[REJECTED],
         documents=_documents(plan, stage, split),
         shards=sum(bool(entry.files) for entry in entries),
         seconds=math.fsum(entry.seconds for entry in entries),

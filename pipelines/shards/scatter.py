@@ -7,7 +7,8 @@ sort, however many there are. A scatter file is an Arrow file with a batch for e
 a gathering shard reads one batch of each file. A worker holds one unit, or one shard, at a time.
 
 Scattered tokens are a second copy of the stage. They are deleted when all its shards are committed
-(`seal`), after it was checked that what was gathered is what was scattered.
+(`seal`), after it was checked that what was gathered is what was scattered. Documents that a unit
+could not tokenize are told again by the shard of its number, whose entry stays.
 
 Equation: tokens scattered = sum over draws of `num_tokens` + one EOD a draw + what cuts add.
 """
@@ -23,7 +24,7 @@ from pipelines.mix.judge import TRAIN
 from pipelines.mix.plan import Plan, Unit
 from pipelines.shards.choice import choose
 from pipelines.shards.files import Drafts
-from pipelines.shards.material import SUMMED, Facts, Material
+from pipelines.shards.material import SUMMED, Facts, Material, rejected_of
 from pipelines.shards.tokenizing import TokenizerRef, load_checked, tokenize
 from pipelines.workspace.children import Children
 from pipelines.workspace.fingerprints import Generation
@@ -79,7 +80,7 @@ class ScatterJob:
                 files=(ref,),
                 counts={"tokens": tokens, **material.counts()},
                 watch=watch,
-                detail={"variance": facts.variance},
+                detail={"variance": facts.variance, **material.told_rejected()},
             )
         )
 
@@ -156,7 +157,13 @@ def gather(workspace: Workspace, job: ScatterJob, unit: Unit) -> tuple[Material,
         # Of the unit of this number, so that those of all shards add up to that of the stage.
         variance=entries[position].detail["variance"],
     )
-    return Material(facts=facts, store=store, uncut=columns["uncut"].to_numpy()), scattered
+    material = Material(
+        facts=facts,
+        store=store,
+        uncut=columns["uncut"].to_numpy(),
+        rejected=rejected_of(entries[position]),  # likewise; what was scattered is deleted
+    )
+    return material, scattered
 
 
 def _read(workspace: Workspace, entry: Entry, position: int) -> pa.RecordBatch:

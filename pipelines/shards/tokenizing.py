@@ -1,9 +1,14 @@
 """Texts to tokens, in children that read the texts themselves.
 
-A request is a run of rows of one row group: 16 bytes a document travel to the child instead of its
+A request is a run of rows of one row group: 24 bytes a document travel to the child instead of its
 text, and tokens come back with their EOD, in the dtype of the disk, so that the worker only copies
 them into place. Requests of all parts of a unit follow one another, so children do not wait at the
 end of a part.
+
+A document that kills the tokenizer mostly has no `num_tokens` either, and is never drawn. What can
+kill it here alone is a text after its cuts, which nobody tokenized before, or another release of
+the library or a smaller machine than the labels were made with. Such a document is left out, and
+told with its reason (`Rejected`).
 """
 
 import functools
@@ -13,11 +18,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.shards.choice import PartRows
-from pipelines.shards.material import Facts, Material
+from pipelines.shards.material import Facts, Material, Rejected
 from pipelines.workspace.children import Children
 from pipelines.workspace.jobs import METER
 from pipelines.workspace.storage import Storage
@@ -29,12 +35,17 @@ from token_shards.tokenizer import Tokenizer, load_tokenizer
 _PATH: Final = "path"
 _ROW_GROUP: Final = "row_group"
 _ROW: Final = "row"
+_NUM_TOKENS: Final = "num_tokens"
 _CUTS: Final = "cuts"
+_FAILED: Final = "failed"
 _TOKENS: Final = "tokens"
 _UNCUT: Final = "uncut_tokens"
 _REQUESTS_PER_CHILD: Final = 2
 """At least so many a unit. More would balance better, but every request reads its row group anew,
 which takes a third of the time that tokenizing it takes."""
+_SECONDS_PER_TOKEN: Final = 16 / (1 << 20)
+"""What long documents may take beyond what any batch may: five times what `tokenizers`, the slow
+engine, takes (`token_shards.tokenizer`), twice, because a text with cuts is tokenized twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,9 @@ def tokenize(
         children: Do it.
         meter: Name under which documents are metered.
 
+    Returns:
+        All documents but those that no child could tokenize; those are told as `rejected`.
+
     Raises:
         RuntimeError: A document has not the tokens that its label says.
         OSError: A file is damaged.
@@ -96,26 +110,57 @@ def tokenize(
     dtype = load_checked(tokenizer).dtype
     store = TokenStore(dtype, int(facts.num_tokens.sum()) + len(facts.num_tokens))
     uncut = [np.zeros(0, np.int64)]
+    failed: list[pa.Array] = []
     function = functools.partial(tokenize_rows, url=workspace.storage.url, tokenizer=tokenizer)
-    requests = _requests(workspace.storage, parts, children.limits.processes)
-    for batch in children.map(function, requests, _no_tokens):
+    requests = _requests(workspace.storage, parts, facts.num_tokens, children.limits.processes)
+    no_tokens = functools.partial(_no_tokens, dtype=dtype)
+    for batch in children.map(function, requests, no_tokens, extra_s=_extra_s):
         METER.add(meter, batch.num_rows)
         tokens = batch.column(_TOKENS)
-        store.append(tokens.flatten().to_numpy(), np.diff(tokens.offsets.to_numpy()))
-        uncut.append(batch.column(_UNCUT).to_numpy())
-    material = Material(facts=facts, store=store, uncut=np.concatenate(uncut))
+        is_done = batch.column(_FAILED).is_null().to_numpy(zero_copy_only=False)
+        store.append(tokens.flatten().to_numpy(), np.diff(tokens.offsets.to_numpy())[is_done])
+        uncut.append(batch.column(_UNCUT).to_numpy()[is_done])
+        failed.append(batch.column(_FAILED))
+    facts, rejected = _without_failed(facts, pa.chunked_array(failed, pa.string()))
+    material = Material(facts=facts, store=store, uncut=np.concatenate(uncut), rejected=rejected)
     material.check()
     return material
 
 
+def _without_failed(facts: Facts, failed: pa.ChunkedArray) -> tuple[Facts, tuple[Rejected, ...]]:
+    """The facts of documents that have tokens, and those that have none.
+
+    Args:
+        facts: Of n documents.
+        failed: text[n], null where there are tokens, else reason and message on two lines.
+    """
+    if failed.null_count == len(failed):
+        return facts, ()
+    is_done = failed.is_null().to_numpy()
+    rejected = []
+    for row in np.flatnonzero(~is_done).tolist():
+        reason, _, message = failed[row].as_py().partition("\n")
+        rejected.append(Rejected.of(facts, row, reason, message))
+    return facts.only(is_done), tuple(rejected)
+
+
+def _extra_s(request: pa.RecordBatch) -> float:
+    return _SECONDS_PER_TOKEN * int(request.column(_NUM_TOKENS).to_numpy().sum())
+
+
 def _requests(
-    storage: Storage, parts: Sequence[PartRows], processes: int
+    storage: Storage,
+    parts: Sequence[PartRows],
+    num_tokens: npt.NDArray[np.int64],
+    processes: int,
 ) -> Iterator[pa.RecordBatch]:
     """Runs of rows of one row group each, in the order of the parts."""
     ends = [_row_group_ends(storage, part.file.path) for part in parts]
+    firsts = itertools.accumulate((len(part.rows) for part in parts), initial=0)
+    counts = [num_tokens[first:behind] for first, behind in itertools.pairwise(firsts)]
     num_groups = sum(map(len, ends))
     pieces = max(1, -(-_REQUESTS_PER_CHILD * processes // max(num_groups, 1)))
-    for part, part_ends in zip(parts, ends, strict=True):
+    for part, part_ends, counted in zip(parts, ends, counts, strict=True):
         cuts = np.searchsorted(part.rows, part_ends).tolist()
         low = 0
         for group, high in enumerate(cuts):
@@ -123,7 +168,8 @@ def _requests(
             bounds = np.linspace(low, high, pieces + 1).astype(int).tolist()
             for start, end in itertools.pairwise(bounds):
                 if end > start:
-                    yield _request(part, group, first, start, end)
+                    request = _request(part, group, first, start, end)
+                    yield request.append_column(_NUM_TOKENS, pa.array(counted[start:end]))
             low = high
 
 
@@ -154,13 +200,14 @@ def tokenize_rows(batch: pa.RecordBatch, *, url: str, tokenizer: TokenizerRef) -
 
     Args:
         batch: `path` and `row_group`, the same in every row; `row`, in that row group; where the
-            stage redacts or cuts, `cuts`.
+            stage redacts or cuts, `cuts`. `num_tokens` is for whoever waits.
         url: Of the workspace.
         tokenizer: Encodes.
 
     Returns:
         `tokens`, a list of uint16 or int32 with the EOD at its end, empty where the cuts of a text
-        leave nothing of it; `uncut_tokens`, int64, those of the text before its cuts, without EOD.
+        leave nothing of it; `uncut_tokens`, int64, those of the text before its cuts, without EOD;
+        `failed`, null.
     """
     loaded = load_checked(tokenizer)
     texts = _texts(url, batch)
@@ -178,7 +225,11 @@ def tokenize_rows(batch: pa.RecordBatch, *, url: str, tokenizer: TokenizerRef) -
         ids = np.delete(ids, offsets[1:][is_emptied] - 1)
         offsets = offsets - np.r_[0, np.cumsum(is_emptied)]
     tokens = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids))
-    return pa.RecordBatch.from_arrays([tokens, pa.array(uncut)], names=[_TOKENS, _UNCUT])
+    return _result(tokens, pa.array(uncut), pa.nulls(len(texts), pa.string()))
+
+
+def _result(tokens: pa.Array, uncut: pa.Array, failed: pa.Array) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([tokens, uncut, failed], names=[_TOKENS, _UNCUT, _FAILED])
 
 
 def _texts(url: str, batch: pa.RecordBatch) -> pa.LargeStringArray:
@@ -206,8 +257,9 @@ def _texts(url: str, batch: pa.RecordBatch) -> pa.LargeStringArray:
     return chosen
 
 
-def _no_tokens(record: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
-    raise RuntimeError(
-        f"a document that was tokenized for its length label now fails ({reason}: {message}); "
-        "give the same command again; if it fails again, exclude the document by its id"
-    )
+def _no_tokens(
+    _: pa.RecordBatch, reason: str, message: str, *, dtype: npt.DTypeLike
+) -> pa.RecordBatch:
+    """The row of a document that no child survives."""
+    tokens = pa.array([[]], pa.large_list(pa.from_numpy_dtype(dtype)))
+    return _result(tokens, pa.array([0], pa.int64()), pa.array([f"{reason}\n{message}"]))

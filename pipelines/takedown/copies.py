@@ -25,13 +25,19 @@ class Copies:
     """Of those, copies that a forgotten document stands for: plans draw the one, and so neither."""
 
 
-def find_copies(workspace: Workspace, ids: pa.FixedSizeBinaryArray) -> Copies:
+def find_copies(
+    workspace: Workspace,
+    ids: pa.FixedSizeBinaryArray,
+    forgotten: pa.FixedSizeBinaryArray | None = None,
+) -> Copies:
     """Looks for copies by the clusters of the last run, else of all that were ever made.
 
     Args:
         workspace: Where to look.
-        ids: fixed_size_binary(16)[n], what is forgotten.
+        ids: fixed_size_binary(16)[n], of what copies are looked for.
+        forgotten: fixed_size_binary(16)[m], all that is forgotten; `ids`, where None.
     """
+    forgotten = ids if forgotten is None else forgotten
     tables = [
         read_table(workspace.storage, entry.file("labels"), _COLUMNS)
         for name in _generations(workspace)
@@ -41,11 +47,11 @@ def find_copies(workspace: Workspace, ids: pa.FixedSizeBinaryArray) -> Copies:
         return Copies((), 0)
     table = pa.concat_tables(tables)
     clustered = table.filter(pc.is_valid(table.column("cluster")))
-    is_known = pc.is_in(clustered.column("id"), ids)
-    wanted = pc.unique(clustered.column("cluster").filter(is_known)).cast(ID)
-    among = pc.and_not(pc.is_in(clustered.column("cluster"), wanted), is_known)
+    wanted = clustered.column("cluster").filter(pc.is_in(clustered.column("id"), ids))
+    is_known = pc.is_in(clustered.column("id"), forgotten)
+    among = pc.and_not(pc.is_in(clustered.column("cluster"), pc.unique(wanted).cast(ID)), is_known)
     copies = clustered.filter(among)
-    stood_for = copies.filter(pc.is_in(copies.column("cluster"), ids))
+    stood_for = copies.filter(pc.is_in(copies.column("cluster"), forgotten))
     return Copies(
         tuple(sorted({id_.hex() for id_ in copies.column("id").to_pylist()})),
         len(pc.unique(stood_for.column("id"))),

@@ -7,6 +7,7 @@ into.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,8 @@ from pipelines.workspace.schema import ID
 from pipelines.workspace.takedown import Takedowns
 from pipelines.workspace.tracing import prefix_of
 from pipelines.workspace.workspace import Workspace
+
+_NOTHING: Final = Takedowns(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +56,56 @@ class HeldInShard:
     """Of every draw, EOD included."""
 
 
-def find_holdings(workspace: Workspace, takedowns: Takedowns) -> Holdings:
+def find_holdings(
+    workspace: Workspace, takedowns: Takedowns, before: Takedowns = _NOTHING
+) -> Holdings:
     """Looks for documents that were taken down, and for their tokens.
 
     Args:
         workspace: Where to look.
         takedowns: What was taken down.
+        before: Takedowns among them; what those cover is left out, so that the rest is told alone.
     """
     none = pa.array([], ID)
     if takedowns.is_empty:
         return Holdings({}, (), {}, none)
+    known = _ids_of(workspace, before)
     documents: dict[str, int] = {}
     found = [none]
     for part in cover_parts(workspace, takedowns):
-        label = f"{part.entry.source} ({part.entry.job}@{part.entry.fp})"
-        documents[label] = documents.get(label, 0) + part.mask.true_count
-        found.append(part.ids)
+        fresh = part.ids.filter(pc.invert(pc.is_in(part.ids, known)))
+        if len(fresh):
+            label = f"{part.entry.source} ({part.entry.job}@{part.entry.fp})"
+            documents[label] = documents.get(label, 0) + len(fresh)
+            found.append(fresh)
     ids = pc.unique(pa.concat_arrays(found))
     shards = tuple(_in_shards(workspace, ids)) if len(ids) else ()
-    return Holdings(documents, shards, _in_archives(workspace, takedowns), ids)
+    return Holdings(documents, shards, _in_archives(workspace, takedowns, before), ids)
 
 
-def _in_archives(workspace: Workspace, takedowns: Takedowns) -> dict[str, int]:
+def _ids_of(workspace: Workspace, takedowns: Takedowns) -> pa.FixedSizeBinaryArray:
+    """Ids of the documents that takedowns cover."""
+    none = pa.array([], ID)
+    if takedowns.is_empty:
+        return none
+    return pa.concat_arrays([none, *(part.ids for part in cover_parts(workspace, takedowns))])
+
+
+def _in_archives(workspace: Workspace, takedowns: Takedowns, before: Takedowns) -> dict[str, int]:
     held: dict[str, int] = {}
     for entry in _entries(workspace, "crawl@"):
         columns = ["url", "final_url", "offset"]
         fetches = read_table(workspace.storage, entry.file("fetches"), columns)
         kept = fetches.filter(pc.is_valid(fetches.column("offset")))
-        asked = takedowns.cover(kept.column("url"))
-        number = pc.or_(asked, takedowns.cover(kept.column("final_url"))).true_count
+        number = pc.and_not(_either(takedowns, kept), _either(before, kept)).true_count
         if number:
             held[entry.file("warc").path] = number
     return held
+
+
+def _either(takedowns: Takedowns, fetches: pa.Table) -> pa.BooleanArray:
+    """Whether the address that was asked for is covered, or the one behind its redirects."""
+    return pc.or_(*(takedowns.cover(fetches.column(name)) for name in ("url", "final_url")))
 
 
 def _in_shards(workspace: Workspace, ids: pa.Array) -> Iterator[HeldInShard]:

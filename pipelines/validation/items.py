@@ -11,6 +11,7 @@ Equations: passages = items + too short + repeated + repetitive; items = indexed
 
 import json
 import tempfile
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -100,7 +101,7 @@ def one_of_each_cluster(held_out: pa.Table) -> pa.Table:
     return held_out.take(pa.array(sorted(chosen.values()), pa.int64()))
 
 
-def _check_size(entries: list[Entry], share: float) -> None:
+def _check_size(entries: Iterable[Entry], share: float) -> None:
     num_bytes = sum(entry.counts["text_bytes"] for entry in entries)
     if num_bytes > MAX_TEXT_BYTES:
         fits = share * MAX_TEXT_BYTES / num_bytes * 0.9

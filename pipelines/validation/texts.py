@@ -6,7 +6,7 @@ the rejects.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -168,7 +168,7 @@ def read_documents(
     yield from read_batches(storage, documents, columns, batch_rows=BATCH_ROWS)
 
 
-def texts_entries(workspace: Workspace, plan: ValidationPlan) -> list[Entry]:
+def texts_entries(workspace: Workspace, plan: ValidationPlan) -> Sequence[Entry]:
     """What all parts hold out."""
     return workspace.ledger.entries(plan.texts)
 

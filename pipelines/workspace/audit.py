@@ -3,11 +3,11 @@
 Four questions, each with the name of what is wrong: does every committed file exist with the hash
 the ledger names; do the counts of each job balance and agree with the files' own footers; are
 labels aligned with their documents, id by id; and is a sample, read again from the inputs or
-recounted from the files, what was counted.
+recounted from the files, what was counted. The first is asked of all files before the others, so
+that what is compared with a damaged file is not called wrong itself (`audit_damage.py`).
 """
 
 import itertools
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +17,16 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.workspace.audit_damage import (
+    COUNTS,
+    ROWS,
+    WHOLE,
+    Damaged,
+    SoundWorkspace,
+    find_damaged,
+    is_sampled,
+    name_of,
+)
 from pipelines.workspace.fingerprints import fingerprint
 from pipelines.workspace.inventory import Inventory
 from pipelines.workspace.ledger import Entry, FileRef, LedgerError, entry_path
@@ -68,6 +78,12 @@ EQUATIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "near_duplicates.shingles": (),
     "near_duplicates.pairs": (("pairs", "known", "compared"), ("pairs", "similar", "different")),
     "near_duplicates.components": (),
+    "near_duplicates.blocks": (),
+    "near_duplicates.ends": (),
+    "near_duplicates.arcs": (("arcs", "texts", "pairs"),),
+    "near_duplicates.cuts": (),
+    "near_duplicates.runs": (("arcs", "texts", "pairs"),),
+    "near_duplicates.taken": (("arcs", "taken", "passed"), ("arcs", "texts", "pairs")),
     "near_duplicates.clusters": (("texts_in_pairs", "alone", "representative", "near_duplicate"),),
     "boilerplate": (("documents", "rows"),),
     "repeats": (("documents", "rows"),),
@@ -173,8 +189,10 @@ def audit(
     Returns:
         The report; the workspace is sound when `faults` is empty.
     """
-    report = AuditReport()
-    chance = random.Random(seed)
+    damaged = find_damaged(workspace, sample=sample, seed=seed)
+    report = AuditReport(files=damaged.files, bytes_hashed=damaged.bytes_hashed)
+    report.faults += damaged.faults.values()
+    sound = SoundWorkspace(workspace.url, frozenset(damaged.faults))
     for generation in workspace.ledger.generations():
         report.faults += _payload_faults(workspace, generation)
         entries = _read_entries(workspace, generation, report)
@@ -184,21 +202,23 @@ def audit(
             job.update(entry.counts)
             report.faults += equation_faults(entry)
             report.faults += _absence_faults(entry)
-            deep = chance.random() < sample
+            deep = is_sampled(entry, sample, seed)
             found = [
                 fault
                 for ref in entry.files
-                for fault in _file_faults(workspace, entry, ref, report, deep=deep)
+                if ref.path not in damaged.faults
+                for fault in _file_faults(sound, entry, ref, damaged, deep=deep)
             ]
             check = (deep_checks or {}).get(entry.job.split(".")[0])
             if deep and check and not found:
-                found += _recount(workspace, entry, check, report)
+                found += _recount(sound, entry, check, report, damaged)
             report.faults += found
         for check_all in (_across_parts, *across_parts):
-            whole = partial(check_all, workspace, generation, entries)
-            report.faults += _guarded(whole, generation)
+            whole = partial(check_all, sound, generation, entries)
+            report.faults += _guarded(whole, generation, damaged, WHOLE, generation.split("@")[0])
     report.faults += _input_faults(workspace)
     report.faults += _inventory_faults(workspace)
+    report.notes += damaged.notes()
     return report
 
 
@@ -277,29 +297,46 @@ def _extents(entries: Sequence[Entry]) -> Iterator[tuple[str, int, str]]:
 
 def _guarded_entries(workspace: Workspace, generation: str) -> list[Entry]:
     try:
-        return workspace.ledger.entries(generation)
+        return list(workspace.ledger.entries(generation))
     except LedgerError:
         return []  # named already
 
 
-def _guarded(check: Callable[[], Iterable[str]], name: str) -> list[str]:
-    """The faults that a check finds; a file that it cannot read is one."""
+def _guarded(
+    check: Callable[[], Iterable[str]], name: str, damaged: Damaged, kind: str, of: str
+) -> list[str]:
+    """The faults that a check finds; a file that it cannot read is one, told once for all checks.
+
+    Args:
+        check: Gives faults.
+        name: Of what cannot be checked.
+        damaged: What is told already.
+        kind: Of the check, for the note of a damaged file, ...
+        of: ... and the labels set or job that it is about.
+    """
+    found: list[str] = []
     try:
-        return list(check())
+        found.extend(check())  # what it found before it met an error stays
     except (OSError, ValueError, LookupError, LedgerError) as error:
-        return [f"{name}: cannot be checked ({type(error).__name__}: {error})"]
+        if not damaged.hides(error, kind, of):
+            found.append(f"{name}: cannot be checked ({type(error).__name__}: {error})")
+    return found
 
 
 def _recount(
-    workspace: Workspace, entry: Entry, check: DeepCheck, report: AuditReport
+    workspace: Workspace, entry: Entry, check: DeepCheck, report: AuditReport, damaged: Damaged
 ) -> list[str]:
+    found: list[str] = []
     try:
-        found = list(check(workspace, entry))
+        found.extend(check(workspace, entry))
     except InputsGone as gone:
         report.notes.append(f"not recounted: {gone}")
         return []
     except (OSError, ValueError, KeyError, LedgerError) as error:
-        return [f"{_name(entry)}: cannot be recounted ({type(error).__name__}: {error})"]
+        if not damaged.hides(error, COUNTS, entry.job):
+            told = f"cannot be recounted ({type(error).__name__}: {error})"
+            found.append(f"{name_of(entry)}: {told}")
+        return found
     report.recounted += 1
     return found
 
@@ -320,7 +357,7 @@ def equation_faults(entry: Entry) -> Iterator[str]:
         right = sum(entry.counts.get(term, 0) for term in rest)
         if entry.counts.get(total, 0) != right:
             sums = " + ".join(f"{term} {entry.counts.get(term, 0)}" for term in rest)
-            yield f"{_name(entry)}: {total} {entry.counts.get(total, 0)} is not {sums} = {right}"
+            yield f"{name_of(entry)}: {total} {entry.counts.get(total, 0)} is not {sums} = {right}"
 
 
 def _absence_faults(entry: Entry) -> Iterator[str]:
@@ -329,31 +366,15 @@ def _absence_faults(entry: Entry) -> Iterator[str]:
     for kind, count in FOOTERS.get(entry.job, {}).items():
         number = entry.counts.get(count, 0)
         if kind not in kinds and number:
-            yield f"{_name(entry)}: {count} {number}, and it names no {kind} file"
+            yield f"{name_of(entry)}: {count} {number}, and it names no {kind} file"
 
 
 def _file_faults(
-    workspace: Workspace, entry: Entry, ref: FileRef, report: AuditReport, *, deep: bool
+    workspace: Workspace, entry: Entry, ref: FileRef, damaged: Damaged, *, deep: bool
 ) -> list[str]:
-    storage = workspace.storage
-    report.files += 1
-    if not storage.exists(ref.path):
-        return [f"{ref.path}: missing; the ledger of {_name(entry)} names it"]
-    size = storage.size(ref.path)
-    if size != ref.bytes:
-        named = f"{size} bytes, and the ledger says {ref.bytes}"
-        return [f"{ref.path}: {named}{_hashes(storage.sha256(ref.path), ref)} in {_name(entry)}"]
-    if deep:
-        report.bytes_hashed += size
-        found = storage.sha256(ref.path)
-        if found != ref.sha256:
-            changed = f"its content has changed since it was committed{_hashes(found, ref)}"
-            return [f"{ref.path}: {changed} in {_name(entry)}"]
-    return _guarded(partial(_row_faults, workspace, entry, ref, deep=deep), ref.path)
-
-
-def _hashes(found: str, ref: FileRef) -> str:
-    return f" (sha256 {found}, and the ledger says {ref.sha256})"
+    check = partial(_row_faults, workspace, entry, ref, deep=deep)
+    folder = ref.path.split("/")[1]  # of a labels set: its name and fingerprint
+    return _guarded(check, ref.path, damaged, ROWS, folder.partition("@")[0])
 
 
 def _row_faults(workspace: Workspace, entry: Entry, ref: FileRef, *, deep: bool) -> Iterator[str]:
@@ -364,7 +385,7 @@ def _row_faults(workspace: Workspace, entry: Entry, ref: FileRef, *, deep: bool)
         yield f"{ref.path}: its footer counts {rows} rows, and the ledger says {ref.rows}"
     count = FOOTERS.get(entry.job.split(".")[0], {}).get(ref.kind)
     if count is not None and entry.counts[count] != rows:
-        yield f"{_name(entry)}: {count} {entry.counts[count]}, and {ref.path} has {rows} rows"
+        yield f"{name_of(entry)}: {count} {entry.counts[count]}, and {ref.path} has {rows} rows"
     if deep and ref.kind == "labels":
         yield from _alignment_faults(workspace, entry, ref)
 
@@ -438,7 +459,3 @@ def _member_faults(
             f"{generation}: {members} members went through the shuffle, of {payload['documents']} "
             "documents"
         )
-
-
-def _name(entry: Entry) -> str:
-    return f"{entry.job}@{entry.fp} {entry.source} part {entry.part}"

@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -98,8 +98,11 @@ class Inventory:
         return self._spans
 
     def parts(self) -> list[int]:
-        """Numbers of all parts, ascending."""
-        return sorted({span.part for span in self.spans()})
+        """Numbers of all parts, ascending; no other column is read for them."""
+        if self._spans is not None:
+            return sorted({span.part for span in self._spans})
+        tables = (self._table(self._path(first), columns=["part"]) for first in self._files())
+        return sorted({part for table in tables for part in table["part"].unique().to_pylist()})
 
     def part(self, number: int) -> list[Span]:
         """Files and ranges of one part, in order.
@@ -189,16 +192,18 @@ class Inventory:
     def _read_file(self, path: str, part: int | None = None) -> Iterator[Span]:
         """The rows of a file, or those of one part."""
         wanted = None if part is None else [("part", "=", part)]
+        for row in self._table(path, filters=wanted).to_pylist():
+            yield Span(**row)
+
+    def _table(self, path: str, **choice: Any) -> pa.Table:  # noqa: ANN401 - of pq.read_table
         data = io.BytesIO(self.storage.read(path))
         try:
-            table = pq.read_table(data, filters=wanted, page_checksum_verification=True)
+            return pq.read_table(data, page_checksum_verification=True, **choice)
         except (pa.ArrowException, OSError) as error:
             raise InventoryError(
                 f"{path} is damaged ({error}), so which parts there are is not known; restore it "
                 "from a copy: it cannot be made again with the same numbers for certain"
             ) from error
-        for row in table.to_pylist():
-            yield Span(**row)
 
 
 def _form_parts(listed: Sequence[Listed], part_bytes: int, first: int) -> list[Span]:

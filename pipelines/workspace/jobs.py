@@ -63,7 +63,7 @@ def pending_keys(
 ) -> list[PartKey]:
     """The parts that some generation of their source's job does not hold, by one listing each.
 
-    By names alone: what entries say takes 32 KB of the driver's memory each (`docs/scale.md`).
+    By names alone: to read what a million entries say takes a minute (`docs/scale.md`).
     """
     done: dict[str, set[PartKey]] = {}
     for source, job in jobs.items():

@@ -6,18 +6,21 @@ job is done its entries are folded into one Parquet file, because listing 100,00
 object store takes minutes; the fold is a copy for reading, the JSON files stay the truth.
 """
 
+import contextlib
 import hashlib
-import io
+import heapq
+import itertools
 import json
+import operator
+import re
 import time
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, overload
 
 from pipelines.workspace.fingerprints import Generation, canonical_json, fingerprint
+from pipelines.workspace.folding import ROWS, Row, num_rows, read_fold, write_fold
 from pipelines.workspace.meter import METER
 from pipelines.workspace.storage import Storage
 
@@ -25,8 +28,12 @@ ERASED: Final = "erased"
 """Key of `detail` where an erasure replaced an entry: `content` before it, and what it blanked."""
 
 
-_READ_FILES: Final = 1000  # held in memory at a time; on an object store, read side by side
-_FOLD: Final = pa.schema([pa.field("path", pa.string()), pa.field("entry", pa.binary())])
+Place = tuple[str, int]
+"""Source and part of an entry."""
+
+
+_ENTRY: Final = re.compile(r"ledger/[^/]+/[^/]+/part-\d+\.json")
+_PATH: Final = operator.itemgetter(0, 1)
 
 
 class LedgerError(RuntimeError):
@@ -75,6 +82,10 @@ class Entry:
             if ref.kind == kind:
                 return ref
         raise KeyError(f"{self.job}@{self.fp} {self.source} part {self.part} has no {kind} file")
+
+    def with_detail(self, *keys: str) -> "Entry":
+        """The entry with these of its detail alone, for who holds many of them."""
+        return replace(self, detail={key: self.detail[key] for key in keys if key in self.detail})
 
     @property
     def content(self) -> str:
@@ -205,15 +216,23 @@ class Ledger:
         found = {path.split("/")[1] for path in self.storage.files("ledger")}
         return sorted(name for name in found if "@" in name and not name.endswith(".parquet"))
 
-    def entries(self, generation: Generation | str, source: str | None = None) -> list[Entry]:
-        """All entries of a generation, by source and part; from the fold where it has them."""
+    def entries(self, generation: Generation | str, source: str | None = None) -> "Entries":
+        """All entries of a generation, by source and part; from the fold where it has them.
+
+        They are listed now, and read whenever they are gone through.
+
+        Raises:
+            LedgerError: A file is there under a name that no entry has.
+        """
         name = generation if isinstance(generation, str) else generation.name
-        folded = {(e.source, e.part): e for e in self.folded(name)}
-        # The fold is a copy: an entry whose file is gone was taken back, and is made again.
-        paths = {_place(path): path for path in self.entry_files(name, source)}
-        lacking = [path for place, path in paths.items() if place not in folded]
-        read = {_place(path): _from_json(data, path) for path, data in self._read(lacking)}
-        return [folded.get(place) or read[place] for place in sorted(paths)]
+        parts: dict[str, array[int]] = {}
+        for path in self.entry_files(name, source):
+            place = _place(path)
+            if path != entry_path(name, *place):
+                right = entry_path(name, *place)
+                raise LedgerError(f"found {path}; that entry is named {right}: remove the one")
+            parts.setdefault(place[0], array("q")).append(place[1])
+        return Entries(self, name, {one: array("q", sorted(parts[one])) for one in sorted(parts)})
 
     def entry_files(self, name: str, source: str | None = None) -> list[str]:
         """Paths of the entries of `job@fp`, sorted."""
@@ -245,46 +264,151 @@ class Ledger:
             made: (source, part) of entries that may differ from those of an earlier fold; all,
                 where None.
         """
-        name = generation if isinstance(generation, str) else generation.name
-        paths = sorted(self.entry_files(name), key=_place)
-        before = self._fold_table(name)
-        rows = {path: row for row, path in enumerate(before.column("path").to_pylist())}
-        fresh = [p for p in paths if made is None or p not in rows or _place(p) in made]
-        told = list(self._read(fresh))
-        for path, data in told:
-            _from_json(data, path)  # what is damaged is not copied
-        rows |= {path: before.num_rows + row for row, path in enumerate(fresh)}
-        columns = {"path": fresh, "entry": [data for _, data in told]}
-        both = pa.concat_tables([before, pa.table(columns, schema=_FOLD)])
-        after = both.take(pa.array([rows[path] for path in paths], pa.int64()))
-        if not paths or after.equals(before):
-            return
+        entries = self.entries(generation)
+        path = _fold_path(entries.generation)
         draft = self.storage.scratch(".parquet")
-        pq.write_table(after, draft, compression="zstd")
-        self.storage.publish(draft, _fold_path(name))
+        differs = len(entries) != num_rows(self.storage, path)
 
-    def folded(self, name: str) -> list[Entry]:
-        """The entries in the fold of `job@fp`; none where it cannot be read, for it is a copy."""
+        def groups() -> Iterator[list[Row]]:
+            nonlocal differs
+            for places, copies in self._beside_fold(entries):
+                rows = self._rows(entries.generation, places, copies, made)
+                differs |= any(copies.get(_place(path)) != data for path, data in rows)
+                yield rows
+
         try:
-            table = self._fold_table(name)
-            rows = zip(*(table.column(c).to_pylist() for c in ("entry", "path")), strict=True)
-            return [_from_json(data, path) for data, path in rows]
+            write_fold(draft, groups())
+            if len(entries) and differs:
+                self.storage.publish(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _rows(
+        self,
+        name: str,
+        places: Sequence[Place],
+        copies: Mapping[Place, bytes],
+        made: Collection[Place] | None,
+    ) -> list[Row]:
+        """Rows of a fold: copies that stand, and files of the others, looked through for damage."""
+        rows = {entry_path(name, *place): copies.get(place, b"") for place in places}
+        fresh = [
+            path for path, data in rows.items() if not data or made is None or _place(path) in made
+        ]
+        for path, data in self._read(fresh).items():
+            _from_json(data, path)
+            rows[path] = data
+        return list(rows.items())
+
+    def folded(self, name: str) -> Iterator[Entry]:
+        """The entries in the fold of `job@fp`; none where it is damaged, for it is a copy."""
+        path = _fold_path(name)
+        with contextlib.suppress(LedgerError):
+            sound = (_from_json(data, place) for place, data in read_fold(self.storage, path))
+            if sum(1 for _ in sound) == num_rows(self.storage, path):
+                rows = read_fold(self.storage, path)
+                yield from (_from_json(data, place) for place, data in rows)
+
+    def beside_fold(self, name: str) -> Iterator[tuple[str, Entry | None]]:
+        """Paths of the entries of `job@fp`, by source and part, and their copies in the fold.
+
+        Those whose file is gone are among them while the fold has them.
+        """
+        folded = ((one.source, one.part, one) for one in self.folded(name))
+        copies = (((s, p), entry_path(name, s, p), one) for s, p, one in folded)
+        there = sorted((_place(path), path, None) for path in self.entry_files(name))
+        for (_, path), same in itertools.groupby(heapq.merge(copies, there, key=_PATH), key=_PATH):
+            yield path, next(same)[2]
+
+    def _beside_fold(self, entries: "Entries") -> Iterator[tuple[list[Place], dict[Place, bytes]]]:
+        """Places of entries, some at a time, and what the fold holds of them."""
+        name, places = entries.generation, iter(entries.places())
+        rows = (
+            (place, data)
+            for path, data in read_fold(self.storage, _fold_path(name))
+            if _ENTRY.fullmatch(path) and path == entry_path(name, *(place := _place(path)))
+        )
+        row = next(rows, None)
+        while some := list(itertools.islice(places, ROWS)):
+            wanted, copies = set(some), {}
+            while row is not None and row[0] <= some[-1]:
+                if row[0] in wanted:
+                    copies[row[0]] = row[1]
+                row = next(rows, None)
+            yield some, copies
+
+    def _stream(self, entries: "Entries") -> Iterator[Entry]:
+        """Entries from the fold, or from their own files where it lacks them or is damaged."""
+        for places, copies in self._beside_fold(entries):
+            paths = {place: entry_path(entries.generation, *place) for place in places}
+            read = self._read([path for place, path in paths.items() if place not in copies])
+            for place, path in paths.items():
+                copy = copies.get(place)
+                yield _from_json(read[path], path) if copy is None else self._of_copy(copy, path)
+
+    def _of_copy(self, copy: bytes, path: str) -> Entry:
+        """The entry that the fold has, or that of the file where the copy is damaged."""
+        try:
+            return _from_json(copy, path)
         except LedgerError:
-            return []
+            return self.read_entry(path)
 
-    def _fold_table(self, name: str) -> pa.Table:
-        """The rows of a fold; none where it cannot be read."""
-        try:
-            table = pq.read_table(io.BytesIO(self.storage.read(_fold_path(name))))
-            return table.select(_FOLD.names).cast(_FOLD)
-        except (OSError, pa.ArrowException, KeyError, ValueError):
-            return _FOLD.empty_table()
+    def _read(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """Path -> content of files of a ledger."""
+        return dict(zip(paths, self.storage.read_many(paths), strict=True))
 
-    def _read(self, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """(path, content) of files of a ledger, some at a time."""
-        for start in range(0, len(paths), _READ_FILES):
-            some = paths[start : start + _READ_FILES]
-            yield from zip(some, self.storage.read_many(some), strict=True)
+
+@dataclass(frozen=True, slots=True)
+class Entries(Sequence[Entry]):
+    """The entries of a generation as they were listed, by source and part.
+
+    They are read from the store each time they are gone through and are not kept: the sums of a
+    million parts take what they add up, and not 34 KB for each. Who looks at them more than once
+    pays for it in time.
+    """
+
+    ledger: Ledger
+    generation: str
+    """`job@fp`."""
+    parts: Mapping[str, Sequence[int]]
+    """Source -> numbers of its parts, both ascending."""
+
+    def places(self) -> Iterator[Place]:
+        """(source, part) of each."""
+        return ((source, part) for source, some in self.parts.items() for part in some)
+
+    def of(self, source: str, parts: Collection[int]) -> "Entries":
+        """Those of some parts of a source.
+
+        Raises:
+            LookupError: One is not among them.
+        """
+        lacking = set(parts).difference(self.parts.get(source, ()))
+        if lacking:
+            raise LookupError(f"{self.generation} has no entry for part {min(lacking)} of {source}")
+        return replace(self, parts={source: array("q", sorted(parts))})
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts.values()))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self.ledger._stream(self)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry]: ...
+
+    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
+        places = list(self.places())[index]
+        if isinstance(places, tuple):
+            return self.ledger.get(self.generation, *places)
+        return [self.ledger.get(self.generation, *place) for place in places]
+
+    def __eq__(self, other: object) -> bool:
+        """As lists do."""
+        return isinstance(other, Sequence) and list(self) == list(other)
 
 
 def _fold_path(name: str) -> str:

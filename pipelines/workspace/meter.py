@@ -13,7 +13,8 @@ There are three kinds of names, and they are stable (dashboards are built on the
   `extract.done`.
 - `extract.parts`: parts done.
 - `extract.documents`, `extract.rejects`, `extract.rejects:empty_text`, `extract.bytes`: what the
-  ledger took, from the counts of its entries; points in the name of a count become `_`.
+  ledger took, from the counts of its entries; points in the name of a count become `_`. Amounts
+  only grow, so a count that can be below zero or is a maximum is not among them (`NO_AMOUNTS`).
 
 Amounts of the first kind are of attempts: a part that was begun twice counts twice. Those of the
 third kind are counted where the ledger says who was first, so a retry adds nothing; lost is only
@@ -27,6 +28,9 @@ from typing import Final
 
 NAMESPACE: Final = "tokenmill"
 """Of the Beam counters."""
+NO_AMOUNTS: Final = frozenset({"cut_tokens", "largest"})
+"""Counts of entries that do not add up to an amount of work. `cut_tokens`: what cutting personal
+data changes, mostly below zero. `largest`: pairs of the largest component of near-duplicates."""
 _LIVE: Final = ".done"
 
 
@@ -63,11 +67,12 @@ class Meter:
 
         Args:
             job: Its job.
-            counts: Its counts.
+            counts: Its counts; those of `NO_AMOUNTS` are left out.
             rejects: Reason -> records, where the job rejects any.
             num_bytes: In its files.
         """
-        amounts = Counter({f"{job}.{name.replace('.', '_')}": n for name, n in counts.items()})
+        added = {name: n for name, n in counts.items() if name not in NO_AMOUNTS}
+        amounts = Counter({f"{job}.{name.replace('.', '_')}": n for name, n in added.items()})
         amounts.update({f"{job}.rejects:{reason}": n for reason, n in (rejects or {}).items()})
         amounts[f"{job}.bytes"] += num_bytes
         self.add_all({name: amount for name, amount in amounts.items() if amount})

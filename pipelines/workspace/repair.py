@@ -33,7 +33,7 @@ import fsspec
 from pipelines.workspace.audit import equation_faults
 from pipelines.workspace.fingerprints import fingerprint
 from pipelines.workspace.inventory import Inventory, InventoryError, Span
-from pipelines.workspace.ledger import ERASED, Entry, FileRef, LedgerError, entry_path
+from pipelines.workspace.ledger import ERASED, Entry, FileRef, LedgerError
 from pipelines.workspace.takedown import read_takedowns
 from pipelines.workspace.workspace import Workspace
 
@@ -43,6 +43,8 @@ Refusal = Callable[[Workspace, Entry], str | None]
 FOLDER: Final = "repairs"
 _DOCUMENTS: Final = ("extract@", "synthesize@")
 _JOURNALS: Final = "answers"
+_ASKED: Final = (ERASED, "usage")
+"""Of the detail of an entry: whether something of it was erased, and what models it asked."""
 
 # Jobs of which a driver looks at every part; what all other jobs make is looked for only where an
 # entry of one of these is pending. A job `a.b` without a line of its own goes by `a.`.
@@ -181,7 +183,7 @@ class _Planner:
         self._workspace, self._refusals = workspace, refusals
         self._repairs = Repairs()
         self._entries: dict[str, dict[str, Entry]] = {}
-        """Generation -> path -> entry, those that stand in the ledger."""
+        """Generation -> path -> entry, with `_ASKED` alone, of those that stand in the ledger."""
         self._payloads: dict[str, str] = {}
         """Generation -> its payload as text; empty where it cannot be read."""
         self._inventories: dict[str, Inventory] = {}
@@ -202,37 +204,34 @@ class _Planner:
         return self._repairs
 
     def _note_erased(self, generation: str) -> None:
-        folded = {_path_of(entry): entry for entry in self._workspace.ledger.folded(generation)}
-        for path in {*self._workspace.ledger.entry_files(generation), *folded}:
-            entry = self._read(path)[0] or folded.get(path)
+        for path, copy in self._workspace.ledger.beside_fold(generation):
+            entry = self._read(path)[0] or copy
             if entry is not None:
                 place = (entry.source, entry.part)
                 self._parts[place] = self._parts.get(place, False) or ERASED in entry.detail
 
     def _look_at(self, generation: str) -> None:
         ledger = self._workspace.ledger
-        folded = {_path_of(entry): entry for entry in ledger.folded(generation)}
-        fold_is_whole = bool(folded) or not self._workspace.storage.exists(_fold(generation))
-        differs = not fold_is_whole
-        for path in sorted({*ledger.entry_files(generation), *folded}):
+        fold_is_read, differs = False, False
+        for path, copy in ledger.beside_fold(generation):
             entry, fault = self._read(path)
-            copy = folded.get(path)
+            fold_is_read |= copy is not None
             differs |= copy is not None and copy != entry
             damages = self._damages(entry) if entry else [Damage(path=path, what=fault)]
             if entry and not damages and _balances(entry):
-                self._entries[generation][path] = entry
+                self._entries[generation][path] = entry.with_detail(*_ASKED)
             elif copy and copy != entry and not self._damages(copy) and _balances(copy):
                 # Not the files: they are whole, and it is the entry that names others.
-                self._entries[generation][path] = copy
+                self._entries[generation][path] = copy.with_detail(*_ASKED)
                 self._write_again(path, copy, fault or "is not what was folded")
             else:
                 known = copy or entry
                 if entry:
-                    self._entries[generation][path] = entry
+                    self._entries[generation][path] = entry.with_detail(*_ASKED)
                 if not damages:
                     damages = [Damage(path=path, what="its counts do not balance")]
                 self._take_back(generation, path, known, damages)
-        if differs:
+        if differs or (not fold_is_read and self._workspace.storage.exists(_fold(generation))):
             self._repairs.generations.add(generation)
 
     def _read(self, path: str) -> tuple[Entry | None, str]:
@@ -430,10 +429,6 @@ def _changed(span: Span) -> str | None:
 
 def _balances(entry: Entry) -> bool:
     return not list(equation_faults(entry))
-
-
-def _path_of(entry: Entry) -> str:
-    return entry_path(f"{entry.job}@{entry.fp}", entry.source, entry.part)
 
 
 def _fold(generation: str) -> str:

@@ -230,10 +230,25 @@ class Storage:
     def scratch(self, suffix: str) -> Path:
         """A fresh path for a file in the making: beside the data where local, else in $TMPDIR."""
         if not self.is_local:
-            return Path(tempfile.gettempdir()) / f"tokenmill-{uuid.uuid4().hex}{suffix}"
+            return Path(tempfile.gettempdir()) / f"{self._draft_prefix}{uuid.uuid4().hex}{suffix}"
         folder = Path(self.path("tmp"))
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{uuid.uuid4().hex}{suffix}"
+
+    def drafts(self) -> list[Path]:
+        """Files and folders in the making that stand in $TMPDIR of this machine, sorted.
+
+        Where nothing else is at work, processes that were killed left them. None for a local disk:
+        there they are among the `files` of `tmp`.
+        """
+        if self.is_local:
+            return []
+        return sorted(Path(tempfile.gettempdir()).glob(f"{self._draft_prefix}*"))
+
+    @property
+    def _draft_prefix(self) -> str:
+        """How drafts in $TMPDIR begin: several workspaces may have theirs there."""
+        return f"tokenmill-{hashlib.sha256(self.path('').encode()).hexdigest()[:16]}-"
 
 
 def locate(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:  # noqa: ANN401

@@ -189,6 +189,14 @@ def ranges_of(workspace: Workspace, id_: bytes) -> Iterator[tuple[str, dict[str,
             yield prefix, row
 
 
+def shard_rejects_of(workspace: Workspace, id_: bytes) -> Iterator[tuple[Entry, dict[str, Any]]]:
+    """(entry of a shard, what it tells of the document) where the tokenizer died on its text."""
+    for entry in _entries(workspace, "shards"):
+        for told in entry.detail.get("rejected", ()):
+            if told["id"] == id_.hex():
+                yield entry, told
+
+
 def document_at_token(workspace: Workspace, prefix: str, token: int) -> bytes:
     """Id of the document that a token of a shard belongs to.
 

@@ -131,12 +131,12 @@ def test_archives_that_hold_what_is_forgotten_are_named(crawled: tuple[Path, str
     told = call("forget", f"{HOST}/a.html", "--workspace", str(out))
     (line,) = [line for line in told.splitlines() if "raw/" in line]
     found = re.fullmatch(
-        r"1 record under what is forgotten in (raw/crawl/part-00001-\w+\.warc\.gz), .*", line
+        r"1 record under what this call adds in (raw/crawl/part-00001-\w+\.warc\.gz), .*", line
     )
     assert found is not None, line
     assert (out / found[1]).is_file()
     whole = call("forget", HOST, "--workspace", str(out))
-    assert len(re.findall(r" records? under what is forgotten in raw/crawl/", whole)) == 2
+    assert len(re.findall(r" records? under what this call adds in raw/crawl/", whole)) == 2
     assert "0 faults" in call("audit", str(out))
 
 

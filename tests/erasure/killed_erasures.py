@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,16 @@ from pipelines.erasure.swap import is_unfinished
 from pipelines.workspace import storage as storages
 from pipelines.workspace.workspace import Workspace
 
-AT = "2026-01-02T03:04:05Z"
+AT = "2026-01-02T03:04:05+00:00"
+
+
+class StoppedClock(datetime):
+    """Archives say when something was erased, and the hashes of two erasures are compared."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "StoppedClock":
+        """Always the same."""
+        return cls.fromisoformat(AT)
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -58,7 +68,7 @@ def erase_and_die(workspace: str, number: int) -> None:
     Path(f"{workspace}.writes").write_text(str(seen))
 
 
-def state(workspace: Path) -> str:
+def state(workspace: Path | str) -> str:
     """Hash over all that the ledger names and holds, but for when and how long."""
     ledger = Workspace.open(str(workspace)).ledger
     told = []
@@ -76,12 +86,7 @@ def main() -> None:
     workspace, scratch = Path(sys.argv[1]), Path(sys.argv[2])
     import pipelines.erasure.erasing as erasing
 
-    class Clock(erasing.datetime):  # archives say when, and hashes of two erasures are compared
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:  # noqa: ANN401 - a datetime
-            return cls.fromisoformat(AT.removesuffix("Z") + "+00:00")
-
-    erasing.datetime = Clock  # type: ignore[misc]
+    erasing.datetime = StoppedClock  # type: ignore[misc]
     shutil.copytree(workspace, scratch / "before")
     in_child(lambda: erase_and_die(str(workspace), 0))
     writes = int(Path(f"{workspace}.writes").read_text())

@@ -104,12 +104,16 @@ def write_corpus(folder: Path, **settings: object) -> Path:
     return path
 
 
-def run_planted(corpus: Path, workspace: str) -> RunResult:
+def run_planted(
+    corpus: Path,
+    workspace: str,
+    limits: Limits = Limits(processes=1),  # noqa: B008 - frozen
+) -> RunResult:
     """Runs the corpus as `tokenmill run` does, with the site on loopback."""
     with serve_site(corpus.parent / "site", HOST) as port:
         options = RunOptions(
             workspace=workspace,
-            limits=Limits(processes=1),
+            limits=limits,
             connect={HOST: f"127.0.0.1:{port}"},
         )
         return run_corpus(load_corpus(corpus), options, Progress())

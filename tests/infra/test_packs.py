@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
+import tomllib
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -190,3 +193,20 @@ def test_the_same_files_give_the_same_archive(pack: ModuleType, tmp_path: Path) 
         os.utime(site / "y.py", (1, len(name) if name == "a" else 2))
         digests.add(pack.archive(site, tmp_path / f"{name}.tar.xz"))
     assert len(digests) == 1
+
+
+# What the machine that docs/gpu.md names has beside Python; `tokenmill run` was run there.
+IMAGE = frozenset(
+    "huggingface-hub jinja2 numba numpy onnxruntime packaging pillow sympy tokenizers".split()
+)
+
+
+def test_packs_bring_all_that_tokenmill_needs() -> None:
+    def names(lines: Iterable[str]) -> set[str]:
+        return {found[0] for line in lines if (found := re.match(r"[\w.-]+", line))}
+
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = set[str]()
+    for path in FOLDER.glob("*.txt"):
+        packed |= names(path.read_text(encoding="utf-8").splitlines())
+    assert names(project["project"]["dependencies"]) - packed == IMAGE

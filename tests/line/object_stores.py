@@ -1,6 +1,7 @@
 """Object stores on loopback: moto's for s3://, fake-gcs-server for gs://, each behind a proxy."""
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -40,6 +41,8 @@ class Store:
 
 @contextmanager
 def s3_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    # A line for every request would bury what a test that fails has to say.
+    monkeypatch.setattr(logging.getLogger("werkzeug"), "disabled", True)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     with Proxy(*server.get_host_and_port()) as proxy:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,12 +16,14 @@ from pipelines.driver import RunResult
 from pipelines.extract.tally import Tally
 from pipelines.mix.planning import open_plan
 from pipelines.takedown.copies import find_copies
+from pipelines.takedown.unknown import Unknown, find_unknown
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PartKey, entry_of
 from pipelines.workspace.ledger import Stopwatch
 from pipelines.workspace.parts import PartFile, read_table
-from pipelines.workspace.schema import DOCUMENT, ID
+from pipelines.workspace.schema import DOCUMENT, ID, document_id, payload_digest
 from pipelines.workspace.takedown import (
+    PARENT_URI,
     Takedown,
     Takedowns,
     entries_of,
@@ -104,13 +107,19 @@ def test_forgotten_documents_leave_every_later_plan_and_none_is_made_again(folde
     )  # fmt: skip
     assert "forgotten: address harbour.example/tide and all below it" in told
     assert "forgotten: host other.example and all hosts below it" in told
-    assert "4 documents stand under what is forgotten" in told
+    assert "4 documents stand under what this call adds" in told
+    assert "in all" not in told
+    assert "it will be obeyed" not in told
     (shards,) = before.shards
     assert f"in shards/small@{shards.generation.fp}; to remove them" in told
     assert f"--drop {old_plan.removeprefix('mixtures/')} --yes" in told
     unnamed = id_of(before, None)
     told = json.loads(invoke("forget", "--id", unnamed, "--workspace", workspace, "--json"))
     assert told["added"]["ids"] == [unnamed]
+    assert told["added"]["unknown_ids"] == []
+    assert list(told["added"]["documents"].values()) == [1]
+    assert list(told["documents"].values()) == [5]
+    assert sum(held["documents"] for held in told["added"]["shards"]) == 1
     assert {held["folder"] for held in told["shards"]} == {f"shards/small@{shards.generation.fp}"}
     assert sum(held["documents"] for held in told["shards"]) == 5
     assert told["copies"] == []
@@ -124,16 +133,71 @@ def test_forgotten_documents_leave_every_later_plan_and_none_is_made_again(folde
     after = run_small(folder, workspace)
     assert drawn(after) == kept
     assert after.plans[0].folder == planned.folder
+    text, url = "Το ρολόι σταμάτησε.", "https://late.example/x"
+    late = document_id("notes", url, payload_digest(text.encode()), 0).hex()
+    asked = ("--id", late, "--url", "HTTPS://mis.spelt.example/Y", "harbour.example")
+    told = invoke("forget", *asked, "--workspace", workspace).splitlines()
+    assert f"no document has this id; it will be obeyed if one comes: {late}" in told
+    nothing = "nothing here stands under mis.spelt.example/y; it will be obeyed if something comes"
+    assert nothing in told
+    assert sum("it will be obeyed" in line for line in told) == 2
+    assert "1 documents stand under what this call adds:" in told
+    (told_sum,) = (one for one in told if one.startswith("in all"))
+    assert told_sum.startswith("in all, with what was forgotten before: 6 documents, ")
+    told = json.loads(invoke("forget", *asked, "--workspace", workspace, "--json"))["added"]
+    assert (told["unknown_ids"], told["unknown_entries"]) == ([late], ["mis.spelt.example/y"])
+    assert (told["documents"], told["shards"], told["archives"]) == ({}, [], {})
+    kept.remove("https://harbour.example/tides")
     add_notes(folder.parent, "two.jsonl", "Again: ")
+    with (folder.parent / "notes" / "two.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"text": text, "url": url}) + "\n")
     again = run_small(folder, workspace)
     assert drawn(again) == {*kept, None}  # another record has another id
     entries = again.workspace.ledger.entries(again.extract["notes"])
     rejected = [entry.detail["rejects"] for entry in entries]
-    assert rejected == [{}, {"taken_down": 4}]
+    assert rejected == [{}, {"taken_down": 6}]
     assert len(find_documents(again.workspace, "https://sub.other.example/x")) == 1
     assert "0 faults" in invoke("audit", workspace)
     listed = invoke("forget", "--list", "--workspace", workspace)
     assert "host other.example and all hosts below it: a letter" in listed
+
+
+def commit_rows(workspace: Workspace, job: str, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """One entry of a job, with a file of each kind."""
+    generation, files = Generation(job=job, payload={}), []
+    for kind, some in rows.items():
+        table = pa.Table.from_pylist(some)
+        if "id" in table.schema.names:
+            table = table.set_column(0, "id", table.column("id").cast(ID))
+        with PartFile(workspace.storage, table.schema) as file:
+            file.write(table.to_batches()[0])
+            files.append(file.publish(kind, f"{kind}/s@{generation.fp}", 0))
+    entry = entry_of(generation, PartKey("s", 0), files=tuple(files), counts={}, watch=Stopwatch())
+    workspace.ledger.commit(entry)
+    workspace.ledger.declare(generation)
+
+
+def test_what_nothing_in_the_workspace_bears_is_found(tmp_path: Path) -> None:
+    workspace = Workspace.create(str(tmp_path / "w"))
+    document = {"id": b"d" * 16, "uri": "https://бюро.example/час"}
+    made = {"id": b"m" * 16, "uri": None, "meta": [(PARENT_URI, "http://seed.example/a")]}
+    reject = {"id": b"r" * 16, "uri": "https://a.empty.example/x"}
+    fetches = {"url": "https://old.example/", "final_url": "https://new.example/時計/1"}
+    nameless = {"id": None, "uri": None}
+    pages = [{"id": b"p" * 16}, {"id": None}]
+    commit_rows(
+        workspace,
+        "extract",
+        {"documents": [document], "rejects": [reject, nameless], "pages": pages},
+    )
+    commit_rows(workspace, "crawl", {"fetches": [fetches]})
+    commit_rows(workspace, "synthesize", {"documents": [made]})
+    there = ["бюро.example/час", "empty.example", "old.example", "new.example/時計", "seed.example"]
+    absent = ["empty.example/y", "example.org", "seed.example/b"]
+    ids = [(bytes([one]) * 16).hex() for one in b"dmrpx"]
+    found = find_unknown(workspace, entries_of([*there, *absent]), ids)
+    assert found == Unknown(entries=tuple(absent), ids=((b"x" * 16).hex(),))
+    assert find_unknown(workspace, entries_of(there), ids[:4]) == Unknown((), ())
 
 
 def test_takedowns_are_kept_in_files_that_nobody_overwrites(tmp_path: Path) -> None:

@@ -174,6 +174,34 @@ def test_another_threshold_compares_what_it_adds(before: Workspace, tmp_path: Pa
     assert results(scratch, back) == results(workspace, strict)
 
 
+def asked(workspace: Workspace, plan: DuplicatesPlan) -> Mapping[object, object]:
+    """All that the entries of requests say, but for how long they took."""
+    entries = workspace.ledger.entries(near_plan(plan).requests)
+    return {(e.source, e.part): (e.files, dict(e.counts), dict(e.detail)) for e in entries}
+
+
+def take_back(workspace: Workspace, plan: DuplicatesPlan) -> None:
+    """As a repair does with a damaged file of requests, and with what makes a run look for it."""
+    near = near_plan(plan)
+    for name in (near.requests.name, near.stars.name, *(g.name for g in plan.label_sets.values())):
+        workspace.storage.remove(workspace.ledger.entry_files(name)[0])
+
+
+def test_what_a_later_search_knows_does_not_change_an_entry_that_is_made_again(
+    before: Workspace, tmp_path: Path
+) -> None:
+    workspace = of(before, tmp_path / "w", OLD)
+    plans = [search(workspace, OLD, threshold) for threshold in (0.9, 0.8, 0.7)]
+    entries, found = ([of_all(workspace, p) for p in plans] for of_all in (asked, results))
+    for plan in plans:
+        take_back(workspace, plan)
+    again = [search(workspace, OLD, threshold) for threshold in (0.9, 0.8, 0.7)]
+    assert [asked(workspace, plan) for plan in again] == entries
+    assert [results(workspace, plan) for plan in again] == found
+    known = [sum(counts["known"] for _, counts, _ in one.values()) for one in entries]
+    assert known[0] == 0 < known[1] < known[2]
+
+
 def test_pairs_of_other_signatures_are_not_taken_over(before: Workspace, tmp_path: Path) -> None:
     workspace = of(before, tmp_path / "w", OLD)
     near = near_plan(search(workspace, OLD))

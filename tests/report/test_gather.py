@@ -13,6 +13,7 @@ from pipelines.report.facts import Check, OriginFacts, count_bins, score_bins
 from pipelines.report.gather import gather
 from pipelines.report.stages import MAX_GROUPS, num_sequences, stage_facts
 from pipelines.run_record import read_run_record, write_run_record
+from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.workspace import Workspace
 
@@ -150,6 +151,25 @@ def test_sequences_are_counted_shard_by_shard(rich: Workspace) -> None:
     facts = stage_facts(plan, "first", entries)
     assert (facts.sequences, facts.short_shards, facts.short_tokens) == (2, 2, 84)
     assert facts.redact == ("email", "key")
+
+
+def test_tokens_are_told_by_what_all_shards_that_have_any_count_them_by(rich: Workspace) -> None:
+    record = read_run_record(rich)
+    plan = read_plan(rich, record.mixtures["small"])
+    one = next(e for e in rich.ledger.entries(record.shards["small"]) if e.source == "first")
+
+    def shard(tokens: int, **told: dict[str, int]) -> Entry:
+        kept = {key: v for key, v in one.detail.items() if not key.startswith("tokens_by")}
+        told = {f"tokens_by_{name}": sums for name, sums in told.items()}
+        return dataclasses.replace(one, counts={"tokens": tokens}, detail={**kept, **told})
+
+    entries = [
+        shard(3, language={"kaa_Latn": 2, "khk_Cyrl": 1}, kind={"natural": 3}, topic={}),
+        shard(0),
+        shard(4, language={"kaa_Latn": 4}, topic={}),
+    ]
+    found = stage_facts(plan, "first", entries).tokens_by
+    assert found == {"language": {"kaa_Latn": 6, "khk_Cyrl": 1}}
 
 
 def test_missing_is_what_the_terms_lack() -> None:

@@ -182,3 +182,5 @@ def test_rejects_parts_are_those_that_cover_most_reasons() -> None:
     entries = [entry(0, "a"), entry(1, "a", "b"), entry(2, "c"), entry(3), entry(4, "b")]
     assert [e.part for e in choose_entries(entries, most=2)] == [1, 2]
     assert [e.part for e in choose_entries(entries)] == [0, 1, 2, 4]
+    alike = [entry(part, "a", "b") for part in range(40)]
+    assert [e.part for e in choose_entries([*reversed(alike), entry(40, "c")], 3)] == [0, 1, 40]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from comparing import (
+    HANGS_UP,
     NamedWorkers,
     crawl_of,
     demo_inputs,
@@ -23,6 +24,8 @@ from comparing import (
 )
 from flink_cluster import FlinkCluster, flink_cluster
 from small_corpus import write_corpus
+
+pytestmark = HANGS_UP
 
 SHORT = {"mixtures": [], "duplicates": {"levels": ["bytes"]}}
 """Settings of a corpus whose run has three pipelines, two of them with a shuffle."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from comparing import (
+    HANGS_UP,
     NamedWorkers,
     content_of,
     crawl_of,
@@ -23,6 +24,8 @@ from comparing import (
 )
 from prism_server import Prism, prism_server
 from small_corpus import write_corpus
+
+pytestmark = HANGS_UP
 
 LOOPBACK = "--environment_type=LOOPBACK"
 SHORT = {"mixtures": [], "duplicates": {"levels": ["bytes"]}}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from comparing import (
+    HANGS_UP,
     NamedWorkers,
     crawl_of,
     demo_inputs,
@@ -29,6 +30,8 @@ from small_corpus import write_corpus
 from spark_cluster import JAVA_17, MAIN, Spark, spark_cluster
 
 from pipelines.runners import Machine, choose
+
+pytestmark = HANGS_UP
 
 _JVM = "--job_server_jvm_properties="
 
@@ -85,8 +88,6 @@ def test_copies_are_labelled_on_spark_as_in_process(
     same(tmp_path / "remote", tmp_path / "local")
 
 
-# Threads of Beam's worker end with an error when the job server hangs up.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_spark_in_its_job_server_serves_a_laptop(tmp_path: Path) -> None:
     """`--runner=SparkRunner` and nothing else: the worker is a thread of this process."""
     home, jars = _home(), _jars()

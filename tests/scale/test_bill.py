@@ -10,9 +10,10 @@ from annotators.text.minhash import NUM_BANDS
 from pipelines.deduplicate import exact
 from pipelines.deduplicate import plan as exact_plan
 from pipelines.mix import plan as mix_plan
-from pipelines.near_duplicates import near
+from pipelines.near_duplicates import near, transform
 from pipelines.near_duplicates.buckets import BAND_BYTES
 from pipelines.near_duplicates.plan import num_band_partitions
+from pipelines.near_duplicates.sweep import blocks, runs
 from pipelines.scale import limits
 from pipelines.scale.bill import Bill, Machine, make_bill
 from pipelines.scale.facts import CorpusFacts
@@ -82,6 +83,28 @@ def test_core_hours_grow_with_the_corpus_and_batches_with_its_square_until_parti
         for bill in (one, ten)
     )
     assert 30 < near_ten / near_one < 101
+
+
+def test_similar_pairs_are_swept_where_they_are_too_many_for_one_task() -> None:
+    units = load_units()
+    a_pair = {name: units.cost(name).value for name in ("cpu.sweep", "shuffle.sweep")}
+    pairs = units.cost("shuffle.similar_pairs").value
+    most = limits.COMPONENT_PAIRS / pairs
+    costs = []
+    for documents in (most * 0.99, most * 1.01):
+        facts = replace(TEXT, documents=documents, part_bytes=1e9)
+        line = next(line for line in bill_of(facts).lines if line.stage == "deduplicate, near")
+        seconds = line.core_seconds.value - documents / 1e6 * units.cost("cpu.near").value
+        rows = line.shuffled - line.batches * units.cost("shuffle.batch").value
+        of_others = sum(units.cost(f"shuffle.{name}").value for name in ("near", "near_pairs"))
+        costs.append((seconds, rows - documents * of_others))
+        blocks = limits.num_sweep_blocks(facts, units)
+        assert blocks * limits.BLOCK_ROWS >= documents * pairs or not blocks
+    few, many = costs
+    assert few == (pytest.approx(0, abs=1e-3), pytest.approx(0, abs=1e3))
+    swept = most * 1.01 * pairs
+    assert many[0] == pytest.approx(swept / 1e6 * a_pair["cpu.sweep"], rel=1e-4)
+    assert many[1] == pytest.approx(swept * a_pair["shuffle.sweep"], rel=1e-4)
 
 
 def test_hours_are_core_hours_over_cores_in_use() -> None:
@@ -188,6 +211,8 @@ def test_limits_are_those_of_the_line() -> None:
     assert (limits.NUM_BANDS, limits.BAND_ROW_BYTES) == (NUM_BANDS, BAND_BYTES)
     assert limits.MAX_SHARDS == mix_plan.MAX_UNITS
     assert limits.MAX_PARTS == 1 << near._PART_BITS
+    assert limits.COMPONENT_PAIRS == transform.COMPONENT_PAIRS
+    assert limits.BLOCK_ROWS == blocks._BLOCK_ROWS == runs._RUN_ARCS
 
 
 @pytest.mark.parametrize("documents", [1e3, 1e7, 1e9, 2e9, 2.5e10, 1e12])
@@ -202,9 +227,12 @@ def test_limits_that_are_passed_are_told() -> None:
         return {one.what for one in bill_of(facts).limits if one.is_passed}
 
     assert passed(TEXT) == set()
-    assert passed(TEXT.times(100)) == {"components, one task"}
-    few = replace(TEXT.times(1000), part_bytes=1e12)
-    assert passed(TEXT.times(1000)) - passed(few) == {"driver: parsed entries"}
+    assert passed(TEXT.times(100)) == set()
+    assert passed(TEXT.times(800)) >= {"sweep of similar pairs, one task"}
+    few = replace(TEXT.times(10_000), part_bytes=1e12)
+    assert passed(TEXT.times(1000)) <= passed(few)
+    more = passed(TEXT.times(10_000)) - passed(few)
+    assert more == {"parts", "driver: listed entries"}
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_the_most_of_a_limit_has_its_unit() -> None:
 
     facts = CorpusFacts(text_bytes=1e14, documents=25e9)
     rows = {row[0]: row for row in limit_rows(make_bill(facts, load_units(), Machine()).limits)}
-    assert rows["components, one task"][1:3] == ("101 GiB (passed)", "16 GiB")
+    assert rows["sweep of similar pairs, one task"][1:3] == ("2.9 GiB", "16 GiB")
     assert rows["partition of bands"][2] == "1,024 MiB"
 
 

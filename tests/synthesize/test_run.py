@@ -305,7 +305,7 @@ def test_what_is_made_of_forgotten_pages_is_forgotten_with_them(
         for row in documents_of(before, source)
         if victim in row["provenance"]["parents"]
     ]
-    assert f"{1 + len(children)} documents stand under what is forgotten" in told
+    assert f"{1 + len(children)} documents stand under what this call adds" in told
     after = cook(corpus, tmp_path / "w")
     assert not drawn_ids(after) & {victim, *children}
 

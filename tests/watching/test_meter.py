@@ -2,6 +2,10 @@
 
 import threading
 
+from prometheus_client.parser import text_string_to_metric_families
+from records import a_run
+
+from pipelines.watching.exposition import exposition
 from pipelines.workspace.meter import Meter, counter_name
 
 
@@ -16,6 +20,30 @@ def test_entry_is_counted_under_stable_names() -> None:
         "extract.rejects:media_type:image/gif": 1,
         "extract.rejects:empty_file": 1,
         "extract.bytes": 700,
+    }
+
+
+def totals(meter: Meter) -> dict[str, float]:
+    """Every counter that Prometheus gets of a meter."""
+    families = text_string_to_metric_families(exposition(a_run(counters=meter.read_all())))
+    samples = [one for family in families if family.type == "counter" for one in family.samples]
+    return {f"{one.name} {sorted(one.labels.items())}": one.value for one in samples}
+
+
+def test_no_counter_falls_whatever_an_entry_counts() -> None:
+    """What cuts change is mostly below zero, and a maximum does not add up."""
+    meter = Meter()
+    meter.add_entry("shards.web", {"tokens": 90, "document_tokens": 97, "cut_tokens": 3}, None, 0)
+    before = totals(meter)
+    meter.add_entry("shards.web", {"tokens": 40, "document_tokens": 50, "cut_tokens": -10}, None, 0)
+    meter.add_entry("near_duplicates.components", {"pairs": 9, "largest": 8}, None, 0)
+    after = totals(meter)
+    assert before.keys() < after.keys()
+    assert all(after[name] >= value for name, value in before.items())
+    assert meter.read_all() == {
+        "shards.web.tokens": 130,
+        "shards.web.document_tokens": 147,
+        "near_duplicates.components.pairs": 9,
     }
 
 

@@ -148,6 +148,7 @@ def test_record_in_the_workspace_says_how_the_run_went(workspace: Workspace) -> 
         (ValueError("bad\nin many lines"), "ValueError: bad"),
         (RuntimeError(), "RuntimeError"),
         (KeyboardInterrupt(), "interrupted by Ctrl-C"),
+        (KeyboardInterrupt("SIGTERM [while running 'Sift']"), "interrupted by SIGTERM"),
     ],
 )
 def test_what_ends_a_run_is_in_its_record(

@@ -82,7 +82,7 @@ def test_an_entry_that_is_taken_back_is_not_read_from_the_fold(storage: Storage)
     assert ledger.entries(GENERATION) == [entry(0)]
     ledger.commit(entry(1, sha="b" * 64))
     ledger.fold(GENERATION)
-    assert ledger.folded(GENERATION.name) == [entry(0), entry(1, sha="b" * 64)]
+    assert list(ledger.folded(GENERATION.name)) == [entry(0), entry(1, sha="b" * 64)]
 
 
 def test_find_absent_part_is_none_and_get_says_what_lacks(storage: Storage) -> None:

@@ -112,7 +112,7 @@ def test_last_entry_of_a_generation_leaves_no_fold(workspace: Workspace) -> None
     made, ref = commit(workspace, "extract")
     spoil(workspace, ref.path)
     mended(workspace)
-    assert workspace.ledger.folded(made.name) == []
+    assert list(workspace.ledger.folded(made.name)) == []
     assert workspace.ledger.entries(made) == []
 
 

@@ -8,13 +8,15 @@ from typing import Final
 from pipelines.extract.pdf.layers import read_layers
 from pipelines.extract.pdf.opening import open_pdf
 
-# The least that a PDF needs to show two lines of text; readers find the objects without a table.
+# The least that a PDF needs to show two lines of text on a picture; readers find the objects
+# without a table.
 _PDF: Final = b"""%PDF-1.4
 1 0 obj <</Type /Catalog /Pages 2 0 R>> endobj
 2 0 obj <</Type /Pages /Kids [3 0 R] /Count 1>> endobj
 3 0 obj <</Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R
 /Resources <</Font <</F <</Type /Font /Subtype /Type1 /BaseFont /Helvetica>> >> >> >> endobj
-4 0 obj <</Length 98>> stream
+4 0 obj <</Length 162>> stream
+q 40 0 0 40 72 680 cm BI /W 1 /H 1 /BPC 8 /CS /G ID \x80 EI Q
 BT /F 12 Tf 72 700 Td (A mill in the village) Tj 0 -14 Td (and two horses.) Tj ET
 72 600 m 300 600 l S
 endstream endobj
@@ -24,7 +26,7 @@ trailer <</Root 1 0 R>>
 
 
 def warm() -> list[str]:
-    """Reads a page of two lines; its text."""
+    """Reads a page of two lines, on a picture; its text."""
     with open_pdf(_PDF) as pdf:
         return [layer.text for layer in read_layers(pdf, 1, "pdfium")]
 
