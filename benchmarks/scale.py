@@ -447,9 +447,12 @@ def cited() -> dict[str, Any]:
     """Figures that are not measured here, and where they stand."""
     # 11.2 pages/s of Qwen2.5-VL-7B's geometry, 36.4 of a small model, on one H200.
     pages = cost_range(1 / 11.2, 1 / 36.4, 1 / 11.2, "GPU-seconds / page", "docs/gpu.md")
-    # Output tokens a second and GPU: Qwen3-8B 6,443, 4B 8,086, 32B 2,078 on one H100.
-    source = "datatrove, examples/inference/benchmark/README.md: Qwen3-8B; low 4B, high 32B; H100"
-    tokens = cost_range(1e6 / 6443, 1e6 / 8086, 1e6 / 2078, "GPU-seconds / M tokens", source)
+    # Output tokens a second and GPU: Qwen3-8B 6,443, 32B 2,078 on one H100; 8B 13,262 on one H200.
+    source = (
+        "Qwen3-8B and, high, 32B on H100 (datatrove, examples/inference/benchmark/README.md); "
+        "low: 8B, H200 (docs/gpu.md)"
+    )
+    tokens = cost_range(1e6 / 6443, 1e6 / 13262, 1e6 / 2078, "GPU-seconds / M tokens", source)
     shard = fixed(8, "bytes of memory / token of a shard", "4 bytes, twice: pipelines/config.py")
     return {"gpu.page": pages, "gpu.tokens": tokens, "memory.shard_token": shard}
 

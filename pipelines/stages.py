@@ -205,13 +205,16 @@ class Stages:
             unread: Parts that are to be extracted.
             specs: Annotators that will be called.
         """
+        if self.options.dry_run is not None:
+            return
         modules = []
         if self.say_compiling(unread):
             modules.append("pipelines.extract.warm")
         if are_uncompiled(specs):
             self.progress.say(NOTE)
             modules.append("pipelines.annotate.warm")
-        compile_with(modules)
+        for note in compile_with(modules):
+            self.progress.say(note)
 
     def say_compiling(self, unread: Iterable[PartKey]) -> bool:
         """Says so where extraction has kernels of which none was ever compiled; whether it has.

@@ -73,15 +73,16 @@ def are_uncompiled(specs: Iterable[AnnotatorSpec]) -> bool:
     )
 
 
-def compile_with(modules: Iterable[str]) -> None:
+def compile_with(modules: Iterable[str]) -> list[str]:
     """Runs modules that call kernels once, side by side, each as long as it takes.
 
     Args:
         modules: `pipelines.annotate.warm`, `pipelines.extract.warm`.
 
-    Raises:
-        RuntimeError: One of them failed.
+    Returns:
+        A note for each that failed; its kernels are compiled where they are first called, then.
     """
+    notes = []
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)}
     with ExitStack() as stack:
         running = []
@@ -94,10 +95,12 @@ def compile_with(modules: Iterable[str]) -> None:
         for module, started, log in running:
             if code := started.wait():
                 log.seek(0)
-                raise RuntimeError(
-                    f"`{sys.executable} -m {module}`, which compiles kernels, ended with exit code "
-                    f"{code}:\n{log.read()[-2000:]}"
+                last = log.read().strip().rpartition("\n")[2]
+                notes.append(
+                    f"note: `{sys.executable} -m {module}`, which compiles kernels, ended with "
+                    f"exit code {code}: {last}"
                 )
+    return notes
 
 
 def are_packages_uncompiled(packages: Iterable[str]) -> bool:

@@ -22,20 +22,25 @@ _TEXTS = ["A text with `code`, $x^2$ and a second line.\nx = 1;", "二つ目の�
 
 def warm() -> None:
     """Calls every built-in annotator that needs no options once."""
+    with tempfile.TemporaryDirectory() as folder:
+        _warm(Path(folder))
+
+
+def _warm(folder: Path) -> None:
     texts = pa.array(_TEXTS, pa.large_string())
     labels = {name: pa.nulls(len(texts), type_) for name, type_ in DOCUMENT_COLUMNS.items()}
     for name, target in BUILTIN.items():
         if name == "length":
             continue  # needs a tokenizer, and has nothing to compile
-        options = {"benchmarks": [_benchmark()]} if name == "contamination" else {}
+        options = {"benchmarks": [_benchmark(folder)]} if name == "contamination" else {}
         annotator = AnnotatorSpec(target, canonical_json(options)).annotator
         made = annotator(texts, {column: labels[column] for column in annotator.inputs})
         labels |= {column: made.column(column) for column in made.schema.names}
 
 
-def _benchmark() -> dict[str, str]:
+def _benchmark(folder: Path) -> dict[str, str]:
     """A benchmark of one item, without which there is nothing to look for."""
-    path = Path(tempfile.gettempdir()) / "tokenmill-warm.jsonl"
+    path = folder / "benchmark.jsonl"
     path.write_text(json.dumps({"text": _QUOTED}) + "\n", encoding="utf-8")
     return {"name": "warm", "path": str(path)}
 

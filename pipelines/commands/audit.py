@@ -46,7 +46,7 @@ def audit_command(
     from pipelines.near_duplicates import check as near
     from pipelines.repeats import check as repeats
     from pipelines.run_record import record_faults
-    from pipelines.shards.check import shard_faults
+    from pipelines.shards.check import draw_faults, shard_faults
     from pipelines.synthesize.check import superseded_faults, synthesize_faults
     from pipelines.takedown.job import takedown_faults
     from pipelines.validation.check import validation_faults
@@ -74,7 +74,12 @@ def audit_command(
             "superseded": superseded_faults,
             "shards": shard_faults,
         },
-        across_parts=[exact.cluster_faults, near.cluster_faults, repeats.repeat_faults],
+        across_parts=[
+            exact.cluster_faults,
+            near.cluster_faults,
+            repeats.repeat_faults,
+            draw_faults,
+        ],
     )
     report.faults += record_faults(opened)
     report.notes += [*notes_of_repairs(opened), *erasure_notes(opened)]

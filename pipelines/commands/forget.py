@@ -135,13 +135,15 @@ def _forget(
     from pipelines.workspace.takedown import Takedown, Takedowns, entries_of, ids_of, take_down
 
     entries, named = entries_of(asked), ids_of(ids)
-    unknown = find_unknown(workspace, entries, named)
+    asked_ids = named
     told = Takedowns((Takedown(entries=entries, reason="", at="", ids=named),))
     if with_copies:
         copies = find_copies(workspace, find_holdings(workspace, told).ids)
         named = (*named, *copies.ids)
         told = Takedowns((Takedown(entries=entries, reason="", at="", ids=named),))
     made = take_down(workspace.storage, entries, reason, (*named, *made_of(workspace, told)))
+    # Only now: it reads much, and a damaged file there must not keep anything from being recorded.
+    unknown = find_unknown(workspace, entries, asked_ids)
     held = find_holdings(workspace, Takedowns((*before.made, made), before.erased), before)
     return _Added(made, unknown, held)
 

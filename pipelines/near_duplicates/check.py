@@ -128,8 +128,7 @@ def _pair_faults(workspace: Workspace, generation: str, entries: Sequence[Entry]
 
 def _text_faults(workspace: Workspace, generation: str, entries: Sequence[Entry]) -> Iterator[str]:
     """Every text of a similar pair was decided about, and every similar pair was seen."""
-    components = _sibling(workspace, generation, "components")
-    components = components or _sibling(workspace, generation, "taken")
+    components = _sibling(workspace, generation, "components") or _all_taken(workspace, generation)
     if not components or len(entries) != _num_text_partitions(workspace, generation):
         return
     seen, decided = _sum(components), _sum(entries)
@@ -143,6 +142,16 @@ def _text_faults(workspace: Workspace, generation: str, entries: Sequence[Entry]
         yield (
             f"{generation}: was made of {seen['pairs']} similar pairs, of {_sum(pairs)['similar']}"
         )
+
+
+def _all_taken(workspace: Workspace, generation: str) -> Sequence[Entry]:
+    """What the sweep took; none unless all of it is there.
+
+    A repair or a prune that was stopped takes some away, and nothing needs them made again.
+    """
+    taken = _sibling(workspace, generation, "taken")
+    cuts = _sum(_sibling(workspace, generation, "cuts"))
+    return taken if len(taken) == cuts["runs"] else ()
 
 
 def _sweep_faults(workspace: Workspace, generation: str, entries: Sequence[Entry]) -> Iterator[str]:

@@ -1,12 +1,13 @@
 """The audit's recount of a shard, of any format and packing: from the bytes of its files.
 
 Every format is read back to the same two arrays, tokens and lengths of sequences; what the document
-map says of them, and what the ledger counts, must follow from these.
+map says of them, and what the ledger counts, must follow from these. Over all shards of a stage, no
+draw of the plan is lost (`draw_faults`).
 """
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.mix.plan import plan_folder, plan_folders, read_plan
 from pipelines.shards.material import REJECTED, rejected_of
+from pipelines.shards.outcome import planned_sum
 from pipelines.workspace.ledger import ERASED, Entry
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.takedown import erased_ids
@@ -67,6 +70,37 @@ def shard_faults(workspace: Workspace, entry: Entry) -> Iterator[str]:
     for one in rejected_of(entry):
         if one.id in written:
             yield f"{name}: document {one.id} was rejected ({one.reason}), and stands in the shard"
+
+
+def draw_faults(workspace: Workspace, generation: str, entries: Sequence[Entry]) -> Iterator[str]:
+    """Whether the shards of each stage account for all draws of their plan.
+
+    How many draws a unit has, the plan does not say, only those of a stage and split. So stages of
+    which shards are missing are left out, and so are entries of releases that did not count
+    `emptied`, and shards whose plan was pruned.
+
+    Args:
+        workspace: Where the plan is.
+        generation: `job@fp`; all but shards are left out.
+        entries: All of it.
+    """
+    if not generation.startswith("shards."):
+        return
+    full = workspace.ledger.payload(generation)["plan"]
+    folder = plan_folder(generation.partition("@")[0].removeprefix("shards."), full[:8])
+    if folder not in plan_folders(workspace):
+        return
+    plan = read_plan(workspace, folder)
+    for stage, split in sorted({(unit.stage, unit.split) for unit in plan.units}):
+        own = [e for e in entries if e.source == stage and e.detail["split"] == split]
+        asked = sum(unit.split == split for unit in plan.units_of(stage))
+        if len(own) != asked or not all("emptied" in entry.counts for entry in own):
+            continue
+        sums = {n: sum(e.counts.get(n, 0) for e in own) for n in ("draws", "emptied", REJECTED)}
+        planned = planned_sum(plan, stage, split, "draws")
+        if sum(sums.values()) != planned:
+            told = " + ".join(f"{number} {name}" for name, number in sums.items())
+            yield f"{generation} {stage} {split}: {told}, and the plan has {planned} draws"
 
 
 def _rejected_faults(entry: Entry) -> Iterator[str]:

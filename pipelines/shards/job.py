@@ -13,7 +13,8 @@ Equation: tokens written = sum over draws of `num_tokens` (from the labels) + on
 written + padding + what cuts add (`cut_tokens`, mostly below 0). The left side is counted by the
 writer, the right side from labels and draws; `cut_tokens` from tokenizing both sides of a cut. And
 draws of the plan = `draws` written + `emptied` + `rejected`, those of documents on which the
-tokenizer died; these have no other count, and the entry names them. That the label counted the
+tokenizer died, which the entry names: the audit compares them over all shards of a stage and split
+(`check.draw_faults`), for the plan has no count for a unit. That the label counted the
 tokens of the text as it is, is checked for every other document drawn.
 """
 

@@ -95,17 +95,25 @@ def _outcome(plan: Plan, stage: str, split: str, entries: Sequence[Entry]) -> St
         draws=sums["draws"],
         emptied=sums["emptied"],
         rejected=sums[REJECTED],
-        documents=_documents(plan, stage, split),
+        documents=planned_sum(plan, stage, split, "drawn_documents"),
         shards=sum(bool(entry.files) for entry in entries),
         seconds=math.fsum(entry.seconds for entry in entries),
     )
 
 
-def _documents(plan: Plan, stage: str, split: str) -> int:
-    """Documents drawn, each once: shards that are shuffled as a whole may share one."""
+def planned_sum(plan: Plan, stage: str, split: str, column: str) -> int:
+    """What a plan draws in one split of one stage.
+
+    Args:
+        plan: Has it in its preview.
+        stage: Its name.
+        split: TRAIN or VALIDATION.
+        column: Of PREVIEW, such as `draws`, or `drawn_documents`, which counts each document once
+            although shards that are shuffled as a whole may share it.
+    """
     table = plan.preview
     dimension = ALL if split == TRAIN else VALIDATION
     chosen = pc.and_(
         pc.equal(table.column("stage"), stage), pc.equal(table.column("dimension"), dimension)
     )
-    return int(pc.sum(table.filter(chosen).column("drawn_documents")).as_py() or 0)
+    return int(pc.sum(table.filter(chosen).column(column)).as_py() or 0)

@@ -1,6 +1,6 @@
 """Texts to tokens, in children that read the texts themselves.
 
-A request is a run of rows of one row group: 24 bytes a document travel to the child instead of its
+A request is a run of rows of one row group: 32 bytes a document travel to the child instead of its
 text, and tokens come back with their EOD, in the dtype of the disk, so that the worker only copies
 them into place. Requests of all parts of a unit follow one another, so children do not wait at the
 end of a part.
@@ -8,7 +8,8 @@ end of a part.
 A document that kills the tokenizer mostly has no `num_tokens` either, and is never drawn. What can
 kill it here alone is a text after its cuts, which nobody tokenized before, or another release of
 the library or a smaller machine than the labels were made with. Such a document is left out, and
-told with its reason (`Rejected`).
+told with its reason (`Rejected`). More than a few of them are no fault of texts: the unit ends with
+an error (`Failures`).
 """
 
 import functools
@@ -36,6 +37,7 @@ _PATH: Final = "path"
 _ROW_GROUP: Final = "row_group"
 _ROW: Final = "row"
 _NUM_TOKENS: Final = "num_tokens"
+_NUMBER: Final = "number"
 _CUTS: Final = "cuts"
 _FAILED: Final = "failed"
 _TOKENS: Final = "tokens"
@@ -43,6 +45,11 @@ _UNCUT: Final = "uncut_tokens"
 _REQUESTS_PER_CHILD: Final = 2
 """At least so many a unit. More would balance better, but every request reads its row group anew,
 which takes a third of the time that tokenizing it takes."""
+_FEW: Final = 10
+"""Documents of any unit that no child need be able to tokenize ..."""
+_ONE_IN: Final = 100
+"""... and of a large one, one in so many. Each takes three children with it, so a build that
+tokenizes nothing would else cost days before it is seen."""
 _SECONDS_PER_TOKEN: Final = 16 / (1 << 20)
 """What long documents may take beyond what any batch may: five times what `tokenizers`, the slow
 engine, takes (`token_shards.tokenizer`), twice, because a text with cuts is tokenized twice."""
@@ -104,7 +111,8 @@ def tokenize(
         All documents but those that no child could tokenize; those are told as `rejected`.
 
     Raises:
-        RuntimeError: A document has not the tokens that its label says.
+        RuntimeError: A document has not the tokens that its label says, or more documents than a
+            few kill their children.
         OSError: A file is damaged.
     """
     dtype = load_checked(tokenizer).dtype
@@ -113,8 +121,8 @@ def tokenize(
     failed: list[pa.Array] = []
     function = functools.partial(tokenize_rows, url=workspace.storage.url, tokenizer=tokenizer)
     requests = _requests(workspace.storage, parts, facts.num_tokens, children.limits.processes)
-    no_tokens = functools.partial(_no_tokens, dtype=dtype)
-    for batch in children.map(function, requests, no_tokens, extra_s=_extra_s):
+    failures = Failures(facts.keys, dtype)
+    for batch in children.map(function, requests, failures.row, extra_s=_extra_s):
         METER.add(meter, batch.num_rows)
         tokens = batch.column(_TOKENS)
         is_done = batch.column(_FAILED).is_null().to_numpy(zero_copy_only=False)
@@ -156,11 +164,10 @@ def _requests(
 ) -> Iterator[pa.RecordBatch]:
     """Runs of rows of one row group each, in the order of the parts."""
     ends = [_row_group_ends(storage, part.file.path) for part in parts]
-    firsts = itertools.accumulate((len(part.rows) for part in parts), initial=0)
-    counts = [num_tokens[first:behind] for first, behind in itertools.pairwise(firsts)]
     num_groups = sum(map(len, ends))
     pieces = max(1, -(-_REQUESTS_PER_CHILD * processes // max(num_groups, 1)))
-    for part, part_ends, counted in zip(parts, ends, counts, strict=True):
+    number = 0
+    for part, part_ends in zip(parts, ends, strict=True):
         cuts = np.searchsorted(part.rows, part_ends).tolist()
         low = 0
         for group, high in enumerate(cuts):
@@ -168,8 +175,11 @@ def _requests(
             bounds = np.linspace(low, high, pieces + 1).astype(int).tolist()
             for start, end in itertools.pairwise(bounds):
                 if end > start:
+                    numbers = np.arange(number, number + end - start)
+                    number += end - start
                     request = _request(part, group, first, start, end)
-                    yield request.append_column(_NUM_TOKENS, pa.array(counted[start:end]))
+                    request = request.append_column(_NUM_TOKENS, pa.array(num_tokens[numbers]))
+                    yield request.append_column(_NUMBER, pa.array(numbers))
             low = high
 
 
@@ -200,7 +210,7 @@ def tokenize_rows(batch: pa.RecordBatch, *, url: str, tokenizer: TokenizerRef) -
 
     Args:
         batch: `path` and `row_group`, the same in every row; `row`, in that row group; where the
-            stage redacts or cuts, `cuts`. `num_tokens` is for whoever waits.
+            stage redacts or cuts, `cuts`. `num_tokens` and `number` are for whoever waits.
         url: Of the workspace.
         tokenizer: Encodes.
 
@@ -257,9 +267,34 @@ def _texts(url: str, batch: pa.RecordBatch) -> pa.LargeStringArray:
     return chosen
 
 
-def _no_tokens(
-    _: pa.RecordBatch, reason: str, message: str, *, dtype: npt.DTypeLike
-) -> pa.RecordBatch:
-    """The row of a document that no child survives."""
-    tokens = pa.array([[]], pa.large_list(pa.from_numpy_dtype(dtype)))
-    return _result(tokens, pa.array([0], pa.int64()), pa.array([f"{reason}\n{message}"]))
+@dataclass(slots=True)
+class Failures:
+    """Documents of a unit that no child survives, and how many of them are too many."""
+
+    keys: npt.NDArray[np.uint8]
+    """uint8[n, 16], ids of all documents."""
+    dtype: npt.DTypeLike
+    """Of tokens."""
+    count: int = 0
+
+    def row(self, request: pa.RecordBatch, reason: str, message: str) -> pa.RecordBatch:
+        """The row of one such document. They come in the order of the unit.
+
+        Raises:
+            RuntimeError: They are too many among the documents up to this one.
+        """
+        self.count += 1
+        number = request.column(_NUMBER)[0].as_py()
+        allowed = max(_FEW, (number + 1) // _ONE_IN)
+        if self.count > allowed:
+            raise RuntimeError(
+                f"of the first {number + 1:,} documents of a unit, {self.count:,} could not be "
+                f"tokenized, the last of them {self.keys[number].tobytes().hex()} ({reason}: "
+                f"{message}); allowed: {_FEW}, or 1 in {_ONE_IN} where that is more. So "
+                "many seldom die of their texts: see whether the machine has memory enough for its "
+                "children, set fewer processes or install the tokenizer's library anew, and run "
+                "again; "
+                "nothing of this unit was written"
+            )
+        tokens = pa.array([[]], pa.large_list(pa.from_numpy_dtype(self.dtype)))
+        return _result(tokens, pa.array([0], pa.int64()), pa.array([f"{reason}\n{message}"]))

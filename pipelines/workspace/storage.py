@@ -248,7 +248,7 @@ class Storage:
     @property
     def _draft_prefix(self) -> str:
         """How drafts in $TMPDIR begin: several workspaces may have theirs there."""
-        return f"tokenmill-{hashlib.sha256(self.path('').encode()).hexdigest()[:16]}-"
+        return f"tokenmill-{hashlib.sha256(self.url.rstrip('/').encode()).hexdigest()[:16]}-"
 
 
 def locate(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:  # noqa: ANN401

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from numba import njit
 
-from pipelines.annotate.compiling import are_uncompiled, clocked
+from pipelines.annotate.compiling import are_uncompiled, clocked, compile_with
 from pipelines.annotate.registry import spec_of
 
 sys.path.append(str(Path(__file__).parent))  # for `labellers`
@@ -67,3 +67,16 @@ def test_kernels_that_were_never_compiled_are_known(
 
 def test_annotators_without_kernels_have_none_to_compile() -> None:
     assert not are_uncompiled([spec_of("license", {}), spec_of("labellers:marks", {})])
+
+
+def test_modules_are_run_side_by_side_and_failures_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "makes_a_file.py").write_text(
+        f"open({str(tmp_path / 'made')!r}, 'w').close()", encoding="utf-8"
+    )
+    (tmp_path / "fails.py").write_text("raise SystemExit('no compiler')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    [note] = compile_with(["fails", "makes_a_file"])
+    assert note.endswith("-m fails`, which compiles kernels, ended with exit code 1: no compiler")
+    assert (tmp_path / "made").exists()

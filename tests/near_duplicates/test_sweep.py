@@ -51,6 +51,7 @@ from pipelines.near_duplicates.sweep.transform import (
 from pipelines.run import run_transform
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PARTITIONS
+from pipelines.workspace.ledger import Entry
 from pipelines.workspace.parts import read_table
 from pipelines.workspace.workspace import Workspace
 
@@ -216,6 +217,28 @@ def test_a_text_that_many_are_similar_to_spreads_over_blocks_and_runs(tmp_path: 
     assert len({row["cluster"] for row in found}) == 1
 
 
+def test_runs_are_even_where_many_blocks_have_arcs_of_one_distribution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_blocks, num_arcs = 64, 39  # 20 texts and the 19 pairs of a chain
+    monkeypatch.setattr(blocks, "_BLOCK_ROWS", num_arcs)
+    monkeypatch.setattr(arcs, "_SAMPLED", num_arcs)  # one arc of each block
+    monkeypatch.setattr(runs, "_RUN_ARCS", num_blocks * num_arcs // 8)
+    part_of = [part for part in range(num_blocks) for _ in range(20)]
+    pairs = [(n, n + 1, 0.9) for n in range(len(part_of) - 1) if part_of[n] == part_of[n + 1]]
+    texts = [Text(name=n) for n in range(len(part_of))]  # in the order of their hashes
+    workspace, near = workspace_of(tmp_path / "w", Graph(texts, pairs, part_of))
+    for dofn, elements in all_steps(workspace, near):
+        run_all(dofn, elements)
+    made = workspace.ledger.entries(near.arcs)
+    assert [entry.counts["arcs"] for entry in made] == [num_arcs] * num_blocks
+    assert {entry.counts["sampled"] for entry in made} == {1}
+    sizes = [entry.counts["arcs"] for entry in workspace.ledger.entries(near.runs)]
+    assert len(sizes) == 8
+    assert sum(sizes) == num_blocks * num_arcs
+    assert max(sizes) < 3 * num_blocks * num_arcs / 8
+
+
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(0, 40), st.integers(0, 2**31 - 1), st.integers(0, 3)),
@@ -374,9 +397,34 @@ def test_check_notices_a_text_that_nothing_decided_about(tmp_path: Path) -> None
     path = Path(workspace.url) / f"ledger/{near.taken.name}/{PARTITIONS}/part-00000.json"
     table = read_table(workspace.storage, entry.file("taken"))
     assert pa.compute.sum(table.column(0)).as_py() == entry.counts["taken"]
-    told, fewer = path.read_text(), {"taken": -1, "passed": 1}
-    for name, more in fewer.items():
+    change_counts(path, entry, {"taken": -1, "passed": 1})
+    assert faults(workspace) == [f"{near.taken.name}: takes 11 texts, of 12 in similar pairs"]
+
+
+def change_counts(path: Path, entry: Entry, changes: dict[str, int]) -> None:
+    told = path.read_text()
+    for name, more in changes.items():
         number = entry.counts[name]
         told = told.replace(f'"{name}": {number}', f'"{name}": {number + more}')
     path.write_text(told)
-    assert faults(workspace) == [f"{near.taken.name}: takes 11 texts, of 12 in similar pairs"]
+
+
+def test_check_asks_the_sweep_about_texts_only_while_all_its_runs_are_there(tmp_path: Path) -> None:
+    workspace, near = workspace_of(tmp_path / "w", long_chain(12))
+    for dofn, elements in all_steps(workspace, near):
+        run_all(dofn, elements)
+    taken = workspace.ledger.entry_files(near.taken.name)
+    partitions = list(range(near.num_text_partitions))
+    send = SendClusters(workspace, near, partitions, is_swept=True)
+    run_all(CommitClusters(workspace, near), grouped(each(send, range(len(taken))), partitions))
+    some = workspace.ledger.entries(near.stars)[0]
+    path = Path(workspace.url) / f"ledger/{near.stars.name}/{PARTITIONS}/part-00000.json"
+    before = path.read_text()
+    change_counts(path, some, {"texts_in_pairs": -1, "representative": -1})
+    assert faults(workspace) == [
+        f"{near.stars.name}: decides about 11 texts, of 12 in similar pairs"
+    ]
+    path.write_text(before)
+    assert faults(workspace) == []
+    workspace.storage.remove(taken[0])  # as a repair or a prune that was stopped does
+    assert faults(workspace) == []

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import typer
 from cut_workspace import (
@@ -35,6 +37,7 @@ from pipelines.mix.plan import Plan
 from pipelines.shards.check import shard_faults
 from pipelines.shards.job import ShardsJob
 from pipelines.shards.outcome import outcomes
+from pipelines.shards.tokenizing import Failures
 from pipelines.workspace.audit import equation_faults
 from pipelines.workspace.children import Children, Limits
 from pipelines.workspace.jobs import PartKey
@@ -257,3 +260,35 @@ def test_unit_of_which_no_document_can_be_tokenized_has_no_files(
     assert {name: entry.counts[name] for name in zeros} == dict.fromkeys(zeros, 0)
     assert entry.counts["rejected"] == previewed(plan, "s", "draws") == 2
     assert list(shard_faults(workspace, entry)) == []
+
+
+def test_unit_ends_with_an_error_where_nothing_can_be_tokenized(
+    tmp_path: Path, deadly: Children
+) -> None:
+    rows = rows_of([{"text": f"{GREEDY} {number}"} for number in range(12)])
+    workspace = write_labels(str(tmp_path / "w"), rows)
+    plan = plan_of(workspace, {**STAGE, "name": "s"})
+    last = rows[10]["id"].hex()
+    said = (
+        f"of the first 11 documents of a unit, 11 could not .* {last} .out_of_memory: .* 10, or 1"
+    )
+    with pytest.raises(RuntimeError, match=said):
+        write(workspace, plan, deadly)
+    shards = [name for name in workspace.ledger.generations() if name.startswith("shards.")]
+    assert [entry for name in shards for entry in workspace.ledger.entries(name)] == []
+
+
+def test_one_in_a_hundred_of_those_asked_so_far_may_be_lost() -> None:
+    keys = np.arange(16 * 1300, dtype=np.uint32).view(np.uint8)[: 16 * 1300].reshape(-1, 16)
+    failures = Failures(keys, np.uint16)
+
+    def fail(number: int) -> pa.RecordBatch:
+        request = pa.RecordBatch.from_pydict({"number": [number]})
+        return failures.row(request, "crashed", "its process ended with exit code -6")
+
+    for number in [*range(10), 1099, 1199]:
+        row = fail(number).to_pydict()
+        assert (row["tokens"], row["uncut_tokens"]) == ([[]], [0])
+        assert row["failed"] == ["crashed\nits process ended with exit code -6"]
+    with pytest.raises(RuntimeError, match="of the first 1,299 documents of a unit, 13 could not"):
+        fail(1298)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from shards_fixtures import Write, Written, map_here, settings_of
+from shards_fixtures import FORMATS, Write, Written, map_here, settings_of
 from signing import as_it_is
 
 from pipelines.mix.planning import open_plan
-from pipelines.shards.check import shard_faults
+from pipelines.shards.check import draw_faults, shard_faults
 from pipelines.shards.choice import choose
 from pipelines.shards.tokenizing import TokenizerRef, tokenize_rows
 from pipelines.shards.writing import ShardSettings, write_shards
@@ -270,3 +271,43 @@ def test_recount_finds_a_document_twice_in_a_sequence(written: Written, tmp_path
 
     found = faults_after(written, "mds", "wide-part", tmp_path, "map", change)
     assert any(fault.endswith(named[0]) and ".map." in fault for fault in found)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_shards_account_for_all_draws_of_their_plan(written: Written, name: str) -> None:
+    workspace, plan, jobs = written[name]
+    generation = jobs[0].generation.name
+    entries = list(workspace.ledger.entries(generation))
+    assert {entry.detail["split"] for entry in entries} == {"train", "validation"}
+    assert len(entries) == len(plan.units)
+    assert list(draw_faults(workspace, generation, entries)) == []
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize(
+    ("term", "more"), [("draws", -1), ("draws", 1), ("emptied", 1), ("rejected", 1)]
+)
+def test_audit_finds_draws_that_no_shard_accounts_for(
+    written: Written, split: str, term: str, more: int
+) -> None:
+    workspace, _, jobs = written["parquet"]
+    name = jobs[0].generation.name
+    entries = list(workspace.ledger.entries(name))
+    one = next(e for e in entries if e.detail["split"] == split and e.counts["draws"])
+    others = [entry for entry in entries if entry is not one]
+    own = [e for e in entries if (e.source, e.detail["split"]) == (one.source, split)]
+    sums = {n: sum(e.counts.get(n, 0) for e in own) for n in ("draws", "emptied", "rejected")}
+    planned = sum(sums.values())
+    sums[term] += more
+
+    def faults(counts: dict[str, int]) -> list[str]:
+        return list(draw_faults(workspace, name, [*others, replace(one, counts=counts)]))
+
+    told = " + ".join(f"{number} {what}" for what, number in sums.items())
+    changed = {**one.counts, term: one.counts.get(term, 0) + more}
+    assert faults(changed) == [
+        f"{name} {one.source} {split}: {told}, and the plan has {planned} draws"
+    ]
+    del changed["emptied"]  # as an older release wrote it
+    assert faults(changed) == []
+    assert list(draw_faults(workspace, name, others)) == []  # one is still to be written

@@ -15,7 +15,7 @@ that of `stars.py` by construction, for it is the same rule over the same order.
 | step | shuffled, bytes | commits, by | memory of a task |
 |---|---|---|---|
 | `CommitBlocks` | nothing | parts that go together: one entry | 24 a part |
-| `FindEnds` | 12 for each text of the pairs of a block | what was asked, block | a block |
+| `FindEnds` | 12 for each text of the pairs of a block | what was asked, block | what was asked |
 | `FindArcs` | 56 for each of them | sorted arcs, block | a block |
 | `CommitCuts` | nothing | where runs begin: one entry | 40 for 4,096 arcs |
 | `SortArcs` | 80 for each arc | sorted arcs, run | a run |

@@ -5,6 +5,7 @@ text that would join it, its place, id, copies and partition. Every text in a pa
 itself too, so that each is decided about by exactly one arc, also one that nothing joins.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -97,6 +98,24 @@ def make_arcs(ends: pa.Table, pairs: pa.Table, is_own: npt.NDArray[np.bool_]) ->
     return pa.table(columns, schema=ARC)
 
 
+def positions_of_sample(block: int, num_arcs: int) -> npt.NDArray[np.int64]:
+    """Which of the sorted arcs of a block are looked at where runs are cut.
+
+    One in `_SAMPLED`, from a position on that a hash of the block's number says. Were it the first
+    in all blocks, those of equal distribution would look at the same quantiles, and none could tell
+    what is between.
+
+    Args:
+        block: Number of the block.
+        num_arcs: How many it has.
+
+    Returns:
+        Positions, ascending; none where a small block has fewer arcs than stand before its first.
+    """
+    digest = hashlib.blake2b(b"%d" % block, digest_size=8).digest()
+    return np.arange(int.from_bytes(digest, "little") % _SAMPLED, num_arcs, _SAMPLED)
+
+
 def commit_arcs(
     workspace: Workspace, near: NearPlan, block: int, batches: Sequence[pa.RecordBatch]
 ) -> None:
@@ -106,7 +125,7 @@ def commit_arcs(
     pairs = pa.Table.from_batches(pairs_of_block(workspace, near, block), schema=COMPARED)
     is_own = blocks_of(workspace, near).of(ends.column("place").to_numpy()) == block
     arcs = make_arcs(ends, pairs, is_own)
-    sample = arcs.select(KEY.names).take(pa.array(np.arange(0, arcs.num_rows, _SAMPLED)))
+    sample = arcs.select(KEY.names).take(pa.array(positions_of_sample(block, arcs.num_rows)))
     folder = f"clusters/{near.arcs.name}"
     files = (
         publish(workspace, arcs, "arcs", folder, block),

