@@ -58,10 +58,10 @@ test-runners: $(READY)
 	runners=$$(PYTHON=$(BIN)/python infra/runners/gather.sh .peers) && eval "$$runners" && \
 	  $(BIN)/python -m pytest -q -rs --durations=0 --durations-min=10 tests/runners
 
-# Kills, cuts, fills and damages whole runs, and compares: about ten minutes. Workers are killed on
-# Prism, where `make test-runners` has gathered it or it is on PATH.
+# Kills, cuts, fills and damages whole runs, and compares: about ten minutes.
+# Workers of other runners are killed by test-runners.
 faults: $(READY)
-	PATH="$(CURDIR)/.peers/bin:$$PATH" $(BIN)/python tests/faults/run.py
+	$(BIN)/python tests/faults/run.py
 
 # Unit costs at three sizes, for `tokenmill estimate` and docs/scale.md.
 scale: $(READY)

@@ -1,14 +1,12 @@
-"""SIGKILL and other signals: of the driver, of its children, of a worker elsewhere."""
+"""SIGKILL and other signals: of the driver, of its children.
+
+Workers of a runner elsewhere are killed by tests/runners.
+"""
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from fault_bench import Bench, Row, children_of, left_of, plant_orphans
 
@@ -99,36 +97,6 @@ def signals(bench: Bench) -> list[Row]:
     return rows
 
 
-def kills_of_workers(bench: Bench, number: int) -> list[Row]:
-    """The worker process of a runner elsewhere is killed; the run may fail, and goes on."""
-    name = "SIGKILL of workers on Prism"
-    binary = os.environ.get("TOKENMILL_PRISM") or shutil.which("prism")
-    if binary is None:
-        return [Row(name, 0, True, True, 0, "skipped: no prism on PATH and no TOKENMILL_PRISM")]
-    workspace, met = bench.fresh(), 0
-    with _prism(binary) as endpoint:
-        beam = ["--runner=PortableRunner", f"--job_endpoint={endpoint}"]
-        beam += ["--environment_type=PROCESS"]
-        process = bench.start(bench.command(workspace), beam=beam)
-        while process.poll() is None:
-            time.sleep(0.2)
-            workers = _workers_of(endpoint)
-            if workers and met < number:
-                time.sleep(bench.chance.uniform(0.5, 3.0))
-                for one in workers[:1]:
-                    try:
-                        os.kill(one, signal.SIGKILL)
-                        met += 1
-                    except ProcessLookupError:
-                        continue
-            if met >= number:
-                break
-        ended = bench.end(process, 120)
-        left_of(process.pid)
-    note = f"its run ended with exit code {ended.code}"
-    return [bench.verdict(name, workspace, met, survived=met > 0, note=note)]
-
-
 def _jobs(bench: Bench) -> list[str]:
     """Jobs in the order in which their first part was committed."""
     first: dict[str, float] = {}
@@ -149,38 +117,3 @@ def _some(bench: Bench, jobs: list[str], number: int) -> list[str]:
         some[round_] for round_ in range(len(jobs)) for some in stages.values() if some[round_:]
     ]
     return sorted(queue[:number], key=jobs.index)
-
-
-@contextmanager
-def _prism(binary: str) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [binary, f"-job_port={port}", "-serve_http=false"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
-
-
-def _workers_of(endpoint: str) -> list[int]:
-    """Python SDK workers on this machine that a Prism of ours has started."""
-    found = []
-    for line in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = line.read_bytes()
-            environ = (line.parent / "environ").read_bytes()
-        except OSError:
-            continue
-        is_worker = (
-            b"sdk_worker" in words or b"worker_boot" in words or b"tokenmill-worker" in words
-        )
-        if is_worker and endpoint.encode() in environ + words:
-            found.append(int(line.parent.name))
-    return found

@@ -32,7 +32,6 @@ FAULTS: Mapping[str, Callable[[Bench, int], list[Row]]] = {
     "commits": lambda bench, rounds: kills.kills_at_commits(bench, 8 * rounds),
     "times": lambda bench, rounds: kills.kills_at_times(bench, 3 * rounds),
     "children": lambda bench, rounds: kills.kills_of_children(bench, 6 * rounds),
-    "workers": lambda bench, rounds: kills.kills_of_workers(bench, rounds),
     "signals": lambda bench, _: kills.signals(bench),
     "disk": lambda bench, rounds: surroundings.full_disks(bench, 2 * rounds),
     "store": lambda bench, _: surroundings.store_cut(bench, _STORE_AWAY_S),
