@@ -52,7 +52,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/annotate.py
 
-# The demo on Spark, Flink and Prism, and workers killed: about twenty minutes. What is needed is
+# The demo on Spark, Flink and Prism, and workers killed: about half an hour. What is needed is
 # gathered into .peers by Maven, pip and go; without Java or go the tests in question are skipped.
 test-runners: $(READY)
 	runners=$$(PYTHON=$(BIN)/python infra/runners/gather.sh .peers) && eval "$$runners" && \
