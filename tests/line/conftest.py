@@ -1,5 +1,6 @@
 """One finished run of the small corpus, shared by all tests that only look at it or copy it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,5 +15,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def done(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    return run_small(corpus, str(tmp_path_factory.mktemp("done") / "w"))
+def done(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunResult]:
+    """Which files run beside it on a worker differs by run: one that writes here is found out."""
+    made = run_small(corpus, str(tmp_path_factory.mktemp("done") / "w"))
+    before = _files(made)
+    yield made
+    assert _files(made) == before, "a test wrote to the shared workspace; it must copy it"
+
+
+def _files(made: RunResult) -> set[str]:
+    folder = Path(made.workspace.url)
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}

@@ -162,17 +162,17 @@ def test_audit_of_a_finished_run_is_clean(done: RunResult) -> None:
     assert report.recounted > 0
 
 
-def test_run_again_does_nothing(done: RunResult, corpus: Path) -> None:
-    before = committed(done.workspace.url)
-    again = run_small(corpus, done.workspace.url)
+def test_run_again_does_nothing(copy: Workspace, corpus: Path) -> None:
+    before = committed(copy.url)
+    again = run_small(corpus, copy.url)
     assert again.parts_done == 0
-    assert committed(done.workspace.url) == before
+    assert committed(copy.url) == before
 
 
-def test_run_of_a_finished_workspace_imports_no_beam(done: RunResult, corpus: Path) -> None:
+def test_run_of_a_finished_workspace_imports_no_beam(copy: Workspace, corpus: Path) -> None:
     code = (
         "import sys; from pipelines.cli import main; "
-        f"sys.argv = ['tokenmill', 'run', {str(corpus)!r}, '--workspace', {done.workspace.url!r}]\n"
+        f"sys.argv = ['tokenmill', 'run', {str(corpus)!r}, '--workspace', {copy.url!r}]\n"
         "try: main()\n"
         "except SystemExit as e: assert not e.code\n"
         "assert 'apache_beam' not in sys.modules and 'fasttext' not in sys.modules"
