@@ -104,12 +104,13 @@ class Bench:
         told = json.loads(log.read_text().splitlines()[-1])
         told |= {"kind": kind, "size": size, "repeat": repeat, "text_bytes": text_bytes}
         told |= {"pss": usage.peak_bytes, "rss": usage.peak_resident_bytes, "wall": usage.seconds}
-        if kind == "text" and not repeat and size <= 4:
+        if kind == "text" and not repeat:
             command = [sys.executable, "-m", "pipelines.cli", "audit", str(workspace)]
-            told["audit_s"] = measure(command, self.folder / "log.audit", {}).cpu_seconds
+            usage = measure(command, self.folder / "log.audit", {})
+            told |= {"audit_s": usage.cpu_seconds, "audit_pss": usage.peak_bytes}
         with self.file.open("a") as file:
             file.write(json.dumps(told) + "\n")
-        print(f"{kind} {size}x: {told['cpu_s']:.0f} CPU s, {usage.seconds:.0f} s", flush=True)
+        print(f"{kind} {size}x: {told['cpu_s']:.0f} CPU s, {told['wall']:.0f} s", flush=True)
         shutil.rmtree(workspace)
 
     def _corpus(self, kind: str, source: Path) -> Path:
