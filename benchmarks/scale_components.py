@@ -302,7 +302,7 @@ def main() -> None:
         return
     found = [measure_all(asked.folder / f"pairs-{number}", number) for number in asked.pairs]
     if asked.write:
-        from scale import cost_range, fixed, write
+        from scale_costs import cost_range, fixed, write
 
         cpu, sent = ([one[column] for one in found] for column in range(2))
         on = f"a graph of {max(asked.pairs):,} pairs, benchmarks/scale_components.py"

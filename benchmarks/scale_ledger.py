@@ -187,7 +187,7 @@ def main() -> None:
         print(f"{name:42} {told['cpu_s']:9.2f} s {more:9.0f} MB  {told['gave']}", flush=True)
 
     if asked.write:
-        from scale import fixed, write
+        from scale_costs import fixed, write
 
         on = f"{asked.parts:,} entries of {size:,} bytes, benchmarks/scale_ledger.py"
         write({"memory.entry": fixed(found[_ENTRIES], "bytes of memory / entry", on)})

@@ -105,7 +105,7 @@ def main() -> None:
     told = {"few": dict(few), "many": dict(many), "a_part": each}
     print(json.dumps(told))
     if asked.write:
-        from scale import fixed, write
+        from scale_costs import fixed, write
 
         on = f"{FEW} and {MANY} parts of small files against a server of S3's protocol (moto)"
         reads, writes = each["GET"] + each["HEAD"], each["PUT"] + each["LIST"]

@@ -15,18 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mixtures.budgets import TokenBudget
-from pipelines.annotate.compiling import (
-    EXTRACT_NOTE,
-    NOTE,
-    are_packages_uncompiled,
-    are_uncompiled,
-    compile_with,
-)
+from pipelines.annotate import compiling
+from pipelines.annotate.compiling import EXTRACT_NOTE, NOTE, are_uncompiled, compile_with
 from pipelines.annotate.job import AnnotateJob
 from pipelines.config import CrawlConfig, SourceConfig
 from pipelines.deduplicate.plan import DuplicatesPlan
 from pipelines.erasure.swap import refuse_unfinished
+from pipelines.extract import kernels
 from pipelines.extract.job import ExtractJob
+from pipelines.extract.kernels import are_formats_uncompiled
 from pipelines.extract.sources import list_source
 from pipelines.progress import Progress
 from pipelines.workspace.children import Limits
@@ -46,13 +43,6 @@ if TYPE_CHECKING:
 
 EXTRACT: Final = "extract"
 _BEAM: Final = "pipelines.run"  # is the first to import Beam, so that it can silence it
-# Format of files -> the module that has, or imports, the kernels that read it.
-_KERNELS: Final = {
-    "html": "pipelines.extract.pages.dom",
-    "warc": "pipelines.extract.pages.dom",
-    "office": "pipelines.extract.pages.dom",
-    "pdf": "pipelines.extract.pdf.layers",
-}
 _REPEATS_TITLES: Final = {"boilerplate": "Find boilerplate", "repeats": "Find repeated passages"}
 
 
@@ -209,10 +199,10 @@ class Stages:
             return
         modules = []
         if self.say_compiling(unread):
-            modules.append("pipelines.extract.warm")
+            modules.append(kernels.WARM)
         if are_uncompiled(specs):
             self.progress.say(NOTE)
-            modules.append("pipelines.annotate.warm")
+            modules.append(compiling.WARM)
         for note in compile_with(modules):
             self.progress.say(note)
 
@@ -231,10 +221,7 @@ class Stages:
             for span in Inventory(self.workspace.storage, source).spans()
             if span.part in wanted
         }
-        modules = {_KERNELS[one] for one in formats & _KERNELS.keys()}
-        for module in modules:
-            importlib.import_module(module)
-        is_cold = are_packages_uncompiled({module.rpartition(".")[0] for module in modules})
+        is_cold = are_formats_uncompiled(formats)
         if is_cold:
             self.progress.say(EXTRACT_NOTE)
         return is_cold

@@ -6,10 +6,12 @@ limited, and the times of annotators are without it. Whether it will come to tha
 something else has imported numba.
 """
 
+import logging
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +26,11 @@ _NOTE: Final = (
 )
 NOTE: Final = _NOTE.format("some annotators")
 EXTRACT_NOTE: Final = _NOTE.format("extraction")
+WARM: Final = "pipelines.annotate.warm"
+"""The module that compiles the kernels of all built-in annotators."""
+
+_tried: Final[set[str]] = set()
+_compiling: Final = threading.Lock()
 
 
 class CompileClock:
@@ -68,9 +75,8 @@ def clocked() -> Iterator[CompileClock]:
 
 def are_uncompiled(specs: Iterable[AnnotatorSpec]) -> bool:
     """Whether the package of an annotator has kernels none of which was ever compiled here."""
-    return are_packages_uncompiled(
-        {spec.target.partition(":")[0].rpartition(".")[0] for spec in specs}
-    )
+    modules = {spec.target.partition(":")[0] for spec in specs}
+    return are_packages_uncompiled({module.rpartition(".")[0] for module in modules})
 
 
 def compile_with(modules: Iterable[str]) -> list[str]:
@@ -101,6 +107,24 @@ def compile_with(modules: Iterable[str]) -> list[str]:
                     f"exit code {code}: {last}"
                 )
     return notes
+
+
+def compile_on_worker(module: str, *, is_cold: bool) -> None:
+    """Compiles kernels on the machine of a worker, once a process, before its children are timed.
+
+    The driver compiles where it runs; the nodes of a cluster may never have run a kernel.
+
+    Args:
+        module: `pipelines.annotate.warm` or `pipelines.extract.warm`.
+        is_cold: Whether kernels that are needed were never compiled here.
+    """
+    if not is_cold or module in _tried:
+        return
+    with _compiling:  # other threads wait, for their children would compile the same
+        if module not in _tried:
+            for note in compile_with([module]):
+                logging.getLogger(__name__).warning(note)
+            _tried.add(module)
 
 
 def are_packages_uncompiled(packages: Iterable[str]) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotators.annotator import DOCUMENT_COLUMNS
+from pipelines.annotate.compiling import WARM, are_uncompiled, compile_on_worker
 from pipelines.annotate.registry import AnnotatorSpec
 from pipelines.annotate.rows import FAILED, annotate_rows, labels_schema, null_row, seconds_of
 from pipelines.annotate.values import SCORE_BINS, Values
@@ -80,6 +81,7 @@ class AnnotateJob:
         sets = dict(zip(self.specs, self.generations, strict=True))
         held = {spec: ledger.find(sets[spec], key.source, key.part) for spec in self.specs}
         pending = tuple(spec for spec in self.specs if held[spec] is None)
+        compile_on_worker(WARM, is_cold=are_uncompiled(pending))
         needed = _needed_columns(self.specs, pending)
         given = {s: e for s, e in held.items() if e and needed & set(s.annotator.columns.names)}
         texts = _with_labels(workspace, entry, given, needed)

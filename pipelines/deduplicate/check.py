@@ -71,9 +71,13 @@ def cluster_faults(
         entries: All its entries; faults that an unfinished run would show are not looked for.
     """
     job = generation.split("@")[0]
+    if job == f"{JOB}.clusters":
+        yield from _member_faults(workspace, generation, entries)
     if job != JOB and job not in _LEVEL_OF:
         return
     payload = workspace.ledger.payload(generation)
+    if job == JOB:
+        yield from _repeated_faults(workspace, generation, entries)
     if _sum(entries)["documents"] != payload["documents"]:
         return
     labels = DUPLICATES if job == JOB else EXACT_SETS[_LEVEL_OF[job]]
@@ -87,6 +91,40 @@ def _sum(entries: Sequence[Entry]) -> Counter[str]:
     for entry in entries:
         total.update(entry.counts)
     return total
+
+
+def _member_faults(
+    workspace: Workspace, generation: str, entries: Sequence[Entry]
+) -> Iterator[str]:
+    """All documents went through the shuffle: members of all partitions = documents planned."""
+    payload = workspace.ledger.payload(generation)
+    if len(entries) < payload["partitions"]:
+        return  # still running
+    members = _sum(entries)["members"]
+    if members != payload["documents"]:
+        yield (
+            f"{generation}: {members} members went through the shuffle, of {payload['documents']} "
+            "documents"
+        )
+
+
+def _repeated_faults(
+    workspace: Workspace, generation: str, entries: Sequence[Entry]
+) -> Iterator[str]:
+    """Among rows that may be drawn, no id occurs twice."""
+    num_bytes = _sum(entries)["rows"] * _ROW_BYTES
+    num_passes, twice = max(1, math.ceil(num_bytes / _MEMORY_BYTES)), 0
+    for number in range(num_passes):
+        seen = []
+        for entry in entries:
+            table = read_table(workspace.storage, entry.file("labels"), ["id", "duplicate_role"])
+            kept = pc.not_equal(table.column("duplicate_role"), REPEATED_RECORD)
+            ids = table.column("id").filter(kept).combine_chunks()
+            seen.append(ids.filter(pa.array(partition_of(ids, num_passes) == number)))
+        ids = pa.chunked_array(seen, pa.binary(16))
+        twice += len(ids) - pc.count_distinct(ids).as_py()
+    if twice:
+        yield f"{generation}: {twice} document ids occur twice among kept rows"
 
 
 def _size_faults(

@@ -19,10 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.annotate.compiling import compile_on_worker
 from pipelines.config import ExtractConfig, SourceConfig
+from pipelines.extract import kernels
 from pipelines.extract.engines import engine_name
 from pipelines.extract.given_in_children import make_in_children
 from pipelines.extract.inputs import InputRange, ReadSettings, read_settings, source_identity
+from pipelines.extract.kernels import are_formats_uncompiled
 from pipelines.extract.markup import canonical_uri, extract_records, host_of
 from pipelines.extract.page_rows import pages_folder
 from pipelines.extract.pdf.schema import BLANK, OCR, REJECTED, TEXT
@@ -139,6 +142,8 @@ class ExtractJob:
         watch = Stopwatch()
         storage, fp = workspace.storage, self.generation.fp
         spans = Inventory(storage, key.source).part(key.part)
+        is_cold = are_formats_uncompiled(span.format for span in spans)
+        compile_on_worker(kernels.WARM, is_cold=is_cold)
         takedowns = read_takedowns(storage)
         lowest_rank = self._lowest_rank(spans, children)
         schema = PAGES if self.model is None else VL_PAGES

@@ -91,12 +91,16 @@ def draw_faults(workspace: Workspace, generation: str, entries: Sequence[Entry])
     if folder not in plan_folders(workspace):
         return
     plan = read_plan(workspace, folder)
-    for stage, split in sorted({(unit.stage, unit.split) for unit in plan.units}):
-        own = [e for e in entries if e.source == stage and e.detail["split"] == split]
+    written: dict[tuple[str, str], Counter[str]] = {}
+    for entry in entries:
+        own = written.setdefault((entry.source, entry.detail["split"]), Counter())
+        own.update(entry.counts)
+        own.update(shards=1, counted="emptied" in entry.counts)
+    for (stage, split), own in sorted(written.items()):
         asked = sum(unit.split == split for unit in plan.units_of(stage))
-        if len(own) != asked or not all("emptied" in entry.counts for entry in own):
+        if not own["shards"] == own["counted"] == asked:
             continue
-        sums = {n: sum(e.counts.get(n, 0) for e in own) for n in ("draws", "emptied", REJECTED)}
+        sums = {name: own[name] for name in ("draws", "emptied", REJECTED)}
         planned = planned_sum(plan, stage, split, "draws")
         if sum(sums.values()) != planned:
             told = " + ".join(f"{number} {name}" for name, number in sums.items())

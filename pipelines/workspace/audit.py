@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from pipelines.workspace.audit_damage import (
     COUNTS,
     ROWS,
@@ -27,9 +24,13 @@ from pipelines.workspace.audit_damage import (
     is_sampled,
     name_of,
 )
-from pipelines.workspace.fingerprints import fingerprint
-from pipelines.workspace.inventory import Inventory
-from pipelines.workspace.ledger import Entry, FileRef, LedgerError, entry_path
+from pipelines.workspace.audit_ledger import (
+    EntryReader,
+    input_faults,
+    inventory_faults,
+    payload_faults,
+)
+from pipelines.workspace.ledger import Entry, FileRef, LedgerError
 from pipelines.workspace.parts import footer_rows, read_table
 from pipelines.workspace.workspace import Workspace
 
@@ -193,113 +194,48 @@ def audit(
     report = AuditReport(files=damaged.files, bytes_hashed=damaged.bytes_hashed)
     report.faults += damaged.faults.values()
     sound = SoundWorkspace(workspace.url, frozenset(damaged.faults))
+    ledgers = []
     for generation in workspace.ledger.generations():
-        report.faults += _payload_faults(workspace, generation)
-        entries = _read_entries(workspace, generation, report)
-        for entry in entries:
-            report.entries += 1
-            job = report.totals.setdefault(entry.job, Counter())
-            job.update(entry.counts)
-            report.faults += equation_faults(entry)
-            report.faults += _absence_faults(entry)
-            deep = is_sampled(entry, sample, seed)
-            found = [
-                fault
-                for ref in entry.files
-                if ref.path not in damaged.faults
-                for fault in _file_faults(sound, entry, ref, damaged, deep=deep)
-            ]
+        report.faults += payload_faults(workspace, generation)
+        reader = EntryReader(workspace, generation)
+        for entry in reader:
             check = (deep_checks or {}).get(entry.job.split(".")[0])
-            if deep and check and not found:
-                found += _recount(sound, entry, check, report, damaged)
-            report.faults += found
-        for check_all in (_across_parts, *across_parts):
-            whole = partial(check_all, sound, generation, entries)
+            deep = is_sampled(entry, sample, seed)
+            _check_entry(sound, entry, report, damaged, check if deep else None, deep=deep)
+        report.faults += reader.faults
+        for check_all in (_tiling_faults, *across_parts):
+            whole = partial(check_all, sound, generation, reader.sound())
             report.faults += _guarded(whole, generation, damaged, WHOLE, generation.split("@")[0])
-    report.faults += _input_faults(workspace)
-    report.faults += _inventory_faults(workspace)
+        ledgers.append(reader.known())
+    report.faults += input_faults(ledgers)
+    report.faults += inventory_faults(workspace, ledgers)
     report.notes += damaged.notes()
     return report
 
 
-def _read_entries(workspace: Workspace, generation: str, report: AuditReport) -> list[Entry]:
-    """Every entry from its own file, compared with the fold, which is only a copy."""
-    entries = []
-    folded = {(e.source, e.part): e for e in workspace.ledger.folded(generation)}
-    for path in workspace.ledger.entry_files(generation):
-        try:
-            entry = workspace.ledger.read_entry(path)
-        except (LedgerError, UnicodeDecodeError) as error:
-            report.faults.append(f"{path}: {error}")
-            continue
-        entries.append(entry)
-        copy = folded.pop((entry.source, entry.part), entry)
-        if copy != entry:
-            report.faults.append(f"{path}: is not what was folded when the job was done")
-    for source, part in folded:
-        report.faults.append(f"{entry_path(generation, source, part)}: missing; its fold has it")
-    return entries
-
-
-def _payload_faults(workspace: Workspace, generation: str) -> Iterator[str]:
-    path = f"ledger/{generation}/generation.json"
-    try:
-        payload = workspace.ledger.payload(generation)
-    except (OSError, ValueError) as error:
-        yield f"{path}: cannot be read ({error})"
-        return
-    fp = generation.split("@")[1]
-    if not fingerprint(payload).startswith(fp):
-        yield f"{path}: its content has changed (its fingerprint is not {fp})"
-
-
-def _input_faults(workspace: Workspace) -> Iterator[str]:
-    """What jobs were made from must itself be in the ledger."""
-    entries = [
-        entry
-        for generation in workspace.ledger.generations()
-        for entry in _guarded_entries(workspace, generation)
+def _check_entry(
+    workspace: Workspace,
+    entry: Entry,
+    report: AuditReport,
+    damaged: Damaged,
+    recount: DeepCheck | None,
+    *,
+    deep: bool,
+) -> None:
+    """All that is asked of one entry."""
+    report.entries += 1
+    report.totals.setdefault(entry.job, Counter()).update(entry.counts)
+    report.faults += equation_faults(entry)
+    report.faults += _absence_faults(entry)
+    found = [
+        fault
+        for ref in entry.files
+        if ref.path not in damaged.faults
+        for fault in _file_faults(workspace, entry, ref, damaged, deep=deep)
     ]
-    named = {ref.path for entry in entries for ref in entry.files}
-    for path in sorted({path for entry in entries for path in entry.inputs} - named):
-        yield f"{path}: labels were made from it, and no ledger entry names it"
-
-
-def _inventory_faults(workspace: Workspace) -> Iterator[str]:
-    """The inventory has no ledger entry: it must agree with what was extracted of its parts."""
-    folders = {path.split("/")[1] for path in workspace.storage.files("inventory")}
-    read = {
-        entry
-        for generation in workspace.ledger.generations()
-        if generation.startswith("extract@")
-        for entry in _extents(_guarded_entries(workspace, generation))
-    }
-    for source in sorted(folders):
-        try:
-            spans = Inventory(workspace.storage, source).spans()
-        except (OSError, ValueError, TypeError) as error:
-            yield f"inventory/{source}: cannot be read ({error})"
-            continue
-        numbers = sorted({span.part for span in spans})
-        if numbers != list(range(len(numbers))):
-            yield f"inventory/{source}: its parts are not numbered without a gap"
-        listed = {(source, span.part, span.file) for span in spans}
-        for _, part, file in sorted(one for one in read - listed if one[0] == source):
-            yield f"inventory/{source}: {file} was extracted as part {part}, and is not listed so"
-
-
-def _extents(entries: Sequence[Entry]) -> Iterator[tuple[str, int, str]]:
-    """(source, part, file) of all that was extracted."""
-    for entry in entries:
-        for file in entry.detail.get("extents", {}):
-            yield entry.source, entry.part, file
-
-
-def _guarded_entries(workspace: Workspace, generation: str) -> list[Entry]:
-    try:
-        return list(workspace.ledger.entries(generation))
-    except LedgerError:
-        return []  # named already
+    if recount and not found:
+        found += _recount(workspace, entry, recount, report, damaged)
+    report.faults += found
 
 
 def _guarded(
@@ -400,20 +336,12 @@ def _alignment_faults(workspace: Workspace, entry: Entry, ref: FileRef) -> Itera
             yield f"{ref.path}: its ids are not those of {path}, row by row"
 
 
-def _across_parts(workspace: Workspace, generation: str, entries: Sequence[Entry]) -> Iterator[str]:
-    if not entries:
-        return
-    job = entries[0].job
-    if job == "extract":
-        yield from _tiling_faults(entries)
-    if job == "deduplicate":
-        yield from _repeated_faults(workspace, entries)
-    if job == "deduplicate.clusters":
-        yield from _member_faults(workspace, generation, entries)
-
-
-def _tiling_faults(entries: Sequence[Entry]) -> Iterator[str]:
+def _tiling_faults(
+    workspace: Workspace, generation: str, entries: Sequence[Entry]
+) -> Iterator[str]:
     """Ranges of a split file must meet: one ends where the next begins."""
+    if not generation.startswith("extract@"):
+        return
     extents: dict[tuple[str, str], list[list[int]]] = {}
     for entry in entries:
         for file, extent in entry.detail.get("extents", {}).items():
@@ -426,36 +354,3 @@ def _tiling_faults(entries: Sequence[Entry]) -> Iterator[str]:
                     f"{source}: {file} was read up to byte {before[1]} and again from byte "
                     f"{after[0]}; the ranges must meet"
                 )
-
-
-def _repeated_faults(workspace: Workspace, entries: Sequence[Entry]) -> Iterator[str]:
-    """Among rows that may be drawn, no id occurs twice."""
-    seen = []
-    for entry in entries:
-        ref = entry.file("labels")
-        if not workspace.storage.exists(ref.path):
-            continue
-        table = read_table(workspace.storage, ref, ["id", "duplicate_role"])
-        kept = table.filter(pc.not_equal(table.column("duplicate_role"), "repeated_record"))
-        seen.append(kept.column("id"))
-    if not seen:
-        return
-    ids = pa.chunked_array([chunk for column in seen for chunk in column.chunks], pa.binary(16))
-    twice = len(ids) - pc.count_distinct(ids).as_py()
-    if twice:
-        yield f"{entries[0].job}@{entries[0].fp}: {twice} document ids occur twice among kept rows"
-
-
-def _member_faults(
-    workspace: Workspace, generation: str, entries: Sequence[Entry]
-) -> Iterator[str]:
-    """All documents went through the shuffle: members of all partitions = documents planned."""
-    payload = workspace.ledger.payload(generation)
-    if len(entries) < payload["partitions"]:
-        return  # still running
-    members = sum(entry.counts["members"] for entry in entries)
-    if members != payload["documents"]:
-        yield (
-            f"{generation}: {members} members went through the shuffle, of {payload['documents']} "
-            "documents"
-        )

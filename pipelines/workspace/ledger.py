@@ -340,6 +340,7 @@ class Ledger:
     def _stream(self, entries: "Entries") -> Iterator[Entry]:
         """Entries from the fold, or from their own files where it lacks them or is damaged."""
         for places, copies in self._beside_fold(entries):
+            copies = copies if entries.from_fold else {}
             paths = {place: entry_path(entries.generation, *place) for place in places}
             read = self._read([path for place, path in paths.items() if place not in copies])
             for place, path in paths.items():
@@ -372,6 +373,8 @@ class Entries(Sequence[Entry]):
     """`job@fp`."""
     parts: Mapping[str, Sequence[int]]
     """Source -> numbers of its parts, both ascending."""
+    from_fold: bool = True
+    """Whether the fold's copies are believed."""
 
     def places(self) -> Iterator[Place]:
         """(source, part) of each."""

@@ -1,0 +1,122 @@
+"""The audit reads each entry from its own file, beside its copy, and holds few at a time."""
+
+import gc
+from pathlib import Path
+
+import pytest
+
+from pipelines.workspace.audit import audit
+from pipelines.workspace.audit_ledger import EntryReader, input_faults
+from pipelines.workspace.fingerprints import Generation
+from pipelines.workspace.folding import ROWS
+from pipelines.workspace.ledger import Entry, FileRef, entry_path
+from pipelines.workspace.workspace import Workspace
+
+MADE = Generation(job="extract", payload={"version": "1"})
+LABELS = Generation(job="annotate.language", payload={"version": "1"})
+SOURCES = ("страницы", "网页")
+PARTS = 4
+
+
+def entry(generation: Generation, source: str, part: int, rows: int = 0) -> Entry:
+    documents = f"documents/{source}/part-{part:05d}.parquet"
+    kind = "documents" if generation == MADE else "labels"
+    path = documents if generation == MADE else documents.replace("documents", "labels")
+    return Entry(
+        job=generation.job,
+        fp=generation.fp,
+        source=source,
+        part=part,
+        files=(FileRef(kind=kind, path=path, sha256="a" * 64, bytes=9, rows=rows),),
+        counts={"documents": rows, "rows": rows},
+        inputs=() if generation == MADE else (documents,),
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Two generations of the same parts, folded."""
+    made = Workspace.create(str(tmp_path / "w"))
+    for generation in (MADE, LABELS):
+        made.ledger.declare(generation)
+        for source in SOURCES:
+            for part in range(PARTS):
+                made.ledger.replace(entry(generation, source, part))
+        made.ledger.fold(generation)
+    return made
+
+
+def file_of(workspace: Workspace, source: str, part: int) -> Path:
+    return Path(workspace.storage.path(entry_path(MADE.name, source, part)))
+
+
+def read(workspace: Workspace, generation: Generation) -> tuple[list[Entry], EntryReader]:
+    reader = EntryReader(workspace, generation.name)
+    return list(reader), reader
+
+
+def test_every_entry_is_read_once_and_can_be_gone_through_again(workspace: Workspace) -> None:
+    found, reader = read(workspace, MADE)
+    assert found == [entry(MADE, source, part) for source in SOURCES for part in range(PARTS)]
+    assert reader.faults == []
+    assert reader.sound() == reader.known() == found
+
+
+def test_damage_is_named_and_only_what_was_read_is_gone_through_again(workspace: Workspace) -> None:
+    one, other = SOURCES
+    file_of(workspace, one, 0).unlink()
+    file_of(workspace, one, 2).write_bytes(b"{")
+    file_of(workspace, other, 1).write_bytes(b"\xff")
+    workspace.ledger.replace(entry(MADE, other, 3, rows=7))
+    workspace.ledger.replace(entry(MADE, other, 9))  # not in the fold
+    found, reader = read(workspace, MADE)
+    places = [(one, 1), (one, 3), (other, 0), (other, 2), (other, 3), (other, 9)]
+    assert [(e.source, e.part) for e in found] == places
+    assert found[4].counts["rows"] == 7
+    assert list(reader.sound()) == found  # the file's, and not the fold's
+    assert list(reader.known().places()) == [
+        *((one, part) for part in range(PARTS)),
+        *((other, part) for part in range(PARTS)),
+        (other, 9),
+    ]
+    paths = [entry_path(MADE.name, *place) for place in ((one, 0), (one, 2), (other, 1))]
+    assert [fault.partition(": ")[0] for fault in reader.faults] == [
+        *paths,
+        entry_path(MADE.name, other, 3),
+    ]
+    assert "missing; its fold has it" in reader.faults[0]
+    assert "is not what was folded" in reader.faults[3]
+
+
+def test_inputs_that_no_entry_names_are_faults(workspace: Workspace) -> None:
+    def faults() -> list[str]:
+        readers = [read(workspace, generation)[1] for generation in (MADE, LABELS)]
+        return list(input_faults([reader.known() for reader in readers]))
+
+    assert faults() == []
+    file_of(workspace, SOURCES[0], 1).unlink()
+    assert faults() == []  # the fold tells what it named; that it is gone is said elsewhere
+    Path(workspace.storage.path(f"ledger/{MADE.name}/folded.parquet")).unlink()
+    path = f"documents/{SOURCES[0]}/part-00001.parquet"
+    assert faults() == [f"{path}: labels were made from it, and no ledger entry names it"]
+
+
+def test_few_entries_are_held_at_a_time(workspace: Workspace) -> None:
+    """Of three row groups of the fold, and of as many files."""
+    for part in range(PARTS, 3 * ROWS):
+        workspace.ledger.replace(entry(MADE, SOURCES[0], part))
+    workspace.ledger.fold(MADE)
+    held = []
+
+    def count(*_: object) -> list[str]:
+        held.append(sum(isinstance(one, Entry) for one in gc.get_objects()))
+        return []
+
+    def count_some(_: Workspace, one: Entry) -> list[str]:
+        return count() if one.part % 500 == 499 else []
+
+    report = audit(workspace, deep_checks={"extract": count_some}, across_parts=[count])
+    assert report.entries == 3 * ROWS + 3 * PARTS
+    assert len(held) == 3 * ROWS // 500 + 2
+    assert max(held) < 20
+    assert len(report.faults) == report.entries  # none of their data files is there
