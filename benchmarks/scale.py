@@ -38,6 +38,7 @@ from scale_costs import (
     PROCESSES,
     STAGES,
     Result,
+    audit_costs,
     exponent,
     page_costs,
     pages_of,
@@ -52,11 +53,14 @@ PLOT: Final = ROOT / "docs" / "scale.svg"
 DOCUMENTS: Final = 16_000
 FEW: Final = 512
 PART_BYTES: Final = 8 << 20
+LARGE_PART_BYTES: Final = 64 << 20
 SHARD_TOKENS: Final = 16_000_000
 RUNS: Final = ((0, 1), (1, 3), (4, 2), (16, 1))
 """Size and how often; ..."""
 OCR_RUNS: Final = ((0, 1), (1, 2), (2, 1), (4, 1))
 """... of scans, which take seconds a page."""
+LARGE_RUNS: Final = ((4, 1),)
+"""... of texts in large parts, for what the audit takes a part and what it takes a gigabyte."""
 KINDS: Final = {"html": 576, "pdf": 1, "ocr": 1}
 """What goes through extraction alone -> records of 1x; of PDFs the files of `_pdfs`, each once."""
 SETS: Final = ("gsm8k_test", "math_test", "mmlu_test", "humaneval", "mbpp")
@@ -93,7 +97,8 @@ class Bench:
         corpus = self._corpus(kind, source)
         task = {"corpus": str(corpus), "workspace": str(workspace), "processes": PROCESSES}
         script = str(Path(__file__).with_name("scale_run.py"))
-        command = [sys.executable, script, json.dumps(task | {"whole": kind == "text"})]
+        is_text = kind in ("text", "large")
+        command = [sys.executable, script, json.dumps(task | {"whole": is_text})]
         log = self.folder / "log"
         usage = measure(command, log, {})
         told = json.loads(log.read_text().splitlines()[-1])
@@ -105,7 +110,7 @@ class Bench:
             "text_bytes": text_bytes,
         }
         told |= {"pss": usage.peak_bytes, "rss": usage.peak_resident_bytes, "wall": usage.seconds}
-        if kind == "text" and not repeat:
+        if is_text and not repeat:
             command = [sys.executable, "-m", "pipelines.cli", "audit", str(workspace)]
             usage = measure(command, self.folder / "log.audit", {})
             told |= {"audit_s": usage.cpu_seconds, "audit_pss": usage.peak_bytes}
@@ -123,10 +128,10 @@ class Bench:
             "name": "scale",
             "sources": [{"name": "web", "path": str(source)}],
             "tokenizer": str(ROOT / "examples" / "tokenizer"),
-            "part_bytes": PART_BYTES,
+            "part_bytes": LARGE_PART_BYTES if kind == "large" else PART_BYTES,
             "shard_tokens": SHARD_TOKENS,
             "mixtures": [str(mixture)],
-            "benchmarks": sets if kind == "text" else [],
+            "benchmarks": sets if kind in ("text", "large") else [],
             "extract": {"pdf": {"ocr": "rapidocr" if kind == "ocr" else "none"}},
         }
         corpus = self.folder / f"{kind}.yaml"
@@ -139,7 +144,7 @@ class Bench:
         if said.exists():
             return int(said.read_text())
         num_bytes = 0
-        if kind == "text":
+        if kind in ("text", "large"):
             half = (size * DOCUMENTS or FEW) // 2
             for first in (0, half):
                 num_bytes += write_texts(self.data, first, first + half, source)
@@ -253,19 +258,23 @@ def main() -> None:
     default = os.environ.get("TOKENMILL_DATA", ROOT.parent / "shared" / "data")
     parser.add_argument("--data", type=Path, default=Path(default))
     parser.add_argument("--folder", type=Path, help="keep runs here, and take them from here")
-    parser.add_argument("--kinds", default="text,html,pdf,ocr")
+    parser.add_argument("--kinds", default="text,large,html,pdf,ocr")
     parser.add_argument("--write", action="store_true", help="write unit_costs.yaml and the plot")
     asked = parser.parse_args()
     bench = Bench(asked.data, asked.folder or Path(tempfile.mkdtemp(prefix="scale-")))
     for kind in filter(None, asked.kinds.split(",")):
-        for size, times in OCR_RUNS if kind == "ocr" else RUNS:
+        for size, times in {"ocr": OCR_RUNS, "large": LARGE_RUNS}.get(kind, RUNS):
             for repeat in range(times):
                 bench.run(kind, size, repeat)
     results = bench.results()
     told: dict[str, Any] = {}
     for kind in sorted({one["kind"] for one in results}):
         chosen = [one for one in results if one["kind"] == kind]
-        told |= text_costs(chosen) if kind == "text" else page_costs(chosen, kind)
+        if kind == "text":
+            told |= text_costs(chosen)
+        elif kind != "large":
+            told |= page_costs(chosen, kind)
+    told |= audit_costs([one for one in results if "audit_s" in one])
     print(summary(results))
     print(yaml.safe_dump(told, sort_keys=True, width=100))
     if asked.write:

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 
 OUTPUT: Final = Path(__file__).resolve().parents[1] / "pipelines" / "scale" / "unit_costs.yaml"
@@ -125,9 +127,6 @@ def _inside(result: Result, name: str) -> float:
 def text_costs(results: Sequence[Result]) -> dict[str, Any]:
     """Unit costs of the runs over texts."""
 
-    def gigabytes(one: Result) -> float:
-        return float(one["text_bytes"]) / 1e9
-
     def million(one: Result) -> float:
         return float(one["counts"]["extract.documents"]) / 1e6
 
@@ -135,15 +134,13 @@ def text_costs(results: Sequence[Result]) -> dict[str, Any]:
         return float(one["counts"]["entries.extract"])
 
     def drawn(one: Result) -> float:
-        return gigabytes(one) * float(one["counts"]["shards.all.draws"]) / (million(one) * 1e6)
+        return _gigabytes(one) * float(one["counts"]["shards.all.draws"]) / (million(one) * 1e6)
 
     largest = max(results, key=lambda one: int(one["size"]))
-    on = (
-        f"{largest['counts']['extract.documents']:,} documents, {gigabytes(largest):.2f} GB of text"
-    )
+    on = f"{largest['counts']['extract.documents']:,} documents, {_gigabytes(largest):.2f} GB of text"
     per_gb, per_million = "core-seconds / GB of text", "core-seconds / million documents"
     drivers = {
-        "extract_text": (gigabytes, per_gb),
+        "extract_text": (_gigabytes, per_gb),
         "exact": (million, per_million),
         "near": (million, per_million),
         "plan": (million, f"{per_million} and mixture"),
@@ -158,20 +155,51 @@ def text_costs(results: Sequence[Result]) -> dict[str, Any]:
     }
     names = sorted(largest["annotators"])
     for name in names:
-        seen = points_of(results, gigabytes, partial(_inside, name=name))
+        seen = points_of(results, _gigabytes, partial(_inside, name=name))
         costs[f"cpu.{name}"] = cost_of(seen, per_gb, on)
     rest = points_of(
         results,
-        gigabytes,
+        _gigabytes,
         lambda one: stage_cost(one, "annotate") - sum(one["annotators"].values()),
     )
     costs["cpu.annotate.reading_and_writing"] = cost_of(rest, per_gb, on)
     costs["cpu.start"] = _start(results, on)
-    audits = [one for one in results if "audit_s" in one]
-    if len({one["size"] for one in audits}) > 1:
-        seen = points_of(audits, gigabytes, lambda one: float(one["audit_s"]))
-        costs["cpu.audit"] = cost_of(seen, per_gb, on)
     return costs | _sizes(results, largest, on)
+
+
+def audit_costs(results: Sequence[Result]) -> dict[str, Any]:
+    """What the audit takes a gigabyte and, as it samples each part, what it takes a part.
+
+    Least squares over runs of several sizes, one of them in large parts; the spread is that of the
+    fits that leave one of the others out.
+    """
+    large = [one for one in results if one["kind"] == "large"]
+    others = [one for one in results if one["kind"] == "text"]
+    if not large or len(others) < 4:
+        return {}
+    fits = [_audit_fit([*large, *others])]
+    fits += [_audit_fit([*large, *(b for b in others if b is not a)]) for a in others]
+    on = f"{len(others) + len(large)} audits of up to {max(_gigabytes(a) for a in others):.2f} GB"
+    names = {
+        "cpu.audit_start": "core-seconds / audit",
+        "cpu.audit": "core-seconds / GB of text",
+        "cpu.audit_part": "core-seconds / thousand parts",
+    }
+    return {
+        name: cost_range(column[0], min(column), max(column), unit, on)
+        for (name, unit), column in zip(names.items(), np.stack(fits, axis=1), strict=True)
+    }
+
+
+def _audit_fit(results: Sequence[Result]) -> npt.NDArray[np.float64]:
+    """Core-seconds of an audit, of a gigabyte, of a thousand parts; none below zero."""
+    drivers = [[1.0, _gigabytes(one), one["counts"]["entries.extract"] / 1000] for one in results]
+    seconds = [float(one["audit_s"]) for one in results]
+    return np.maximum(np.linalg.lstsq(np.array(drivers), np.array(seconds), rcond=None)[0], 0)
+
+
+def _gigabytes(result: Result) -> float:
+    return float(result["text_bytes"]) / 1e9
 
 
 def _sizes(results: Sequence[Result], largest: Result, on: str) -> dict[str, Any]:
