@@ -64,6 +64,7 @@ LARGE_RUNS: Final = ((4, 1),)
 KINDS: Final = {"html": 576, "pdf": 1, "ocr": 1}
 """What goes through extraction alone -> records of 1x; of PDFs the files of `_pdfs`, each once."""
 SETS: Final = ("gsm8k_test", "math_test", "mmlu_test", "humaneval", "mbpp")
+_TYPESET: Final = ("docling", "pdfjs", "pypdf-sample-files", "unstructured")
 _SCANS: Final = ("skew", "multipage", "kcs", "jbig2", "epson")
 _MIXTURE: Final = """\
 name: all
@@ -168,7 +169,7 @@ def _pdfs(data: Path, kind: str) -> list[Path]:
         found = [data / "documents" / "ocrmypdf" / f"{name}.pdf" for name in _SCANS]
         found = [file for file in found if file.exists()]
     else:
-        found = sorted((data / "documents" / "docling").rglob("*.pdf"))
+        found = sorted(f for one in _TYPESET for f in (data / "documents" / one).rglob("*.pdf"))
     if not found:
         raise ValueError(f"{data} holds no documents/; name the folder with --data")
     return found

@@ -137,7 +137,8 @@ def text_costs(results: Sequence[Result]) -> dict[str, Any]:
         return _gigabytes(one) * float(one["counts"]["shards.all.draws"]) / (million(one) * 1e6)
 
     largest = max(results, key=lambda one: int(one["size"]))
-    on = f"{largest['counts']['extract.documents']:,} documents, {_gigabytes(largest):.2f} GB of text"
+    documents = largest["counts"]["extract.documents"]
+    on = f"{documents:,} documents, {_gigabytes(largest):.2f} GB of text"
     per_gb, per_million = "core-seconds / GB of text", "core-seconds / million documents"
     drivers = {
         "extract_text": (_gigabytes, per_gb),
@@ -195,7 +196,8 @@ def _audit_fit(results: Sequence[Result]) -> npt.NDArray[np.float64]:
     """Core-seconds of an audit, of a gigabyte, of a thousand parts; none below zero."""
     drivers = [[1.0, _gigabytes(one), one["counts"]["entries.extract"] / 1000] for one in results]
     seconds = [float(one["audit_s"]) for one in results]
-    return np.maximum(np.linalg.lstsq(np.array(drivers), np.array(seconds), rcond=None)[0], 0)
+    found, *_ = np.linalg.lstsq(np.array(drivers), np.array(seconds), rcond=None)
+    return np.asarray(np.maximum(found, 0), np.float64)
 
 
 def _gigabytes(result: Result) -> float:

@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipelines.workspace.audit import AuditReport
+    from pipelines.workspace.ledger import Entry
     from pipelines.workspace.workspace import Workspace
 
 
@@ -28,6 +29,9 @@ def audit_command(
             "again; hashes every file.",
         ),
     ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that check parts; default: all cores.")
+    ] = None,
 ) -> None:
     """Checks hashes, equations, footers and alignment, and recounts parts from their inputs.
 
@@ -51,6 +55,7 @@ def audit_command(
     from pipelines.takedown.job import takedown_faults
     from pipelines.validation.check import validation_faults
     from pipelines.workspace.audit import audit
+    from pipelines.workspace.children import default_processes
     from pipelines.workspace.repair import notes_of_repairs
     from pipelines.workspace.workspace import Workspace
 
@@ -59,9 +64,10 @@ def audit_command(
     report = audit(
         opened,
         sample=sample,
+        processes=processes or default_processes(),
         deep_checks={
             "crawl": check_crawl,
-            "deduplicate": lambda *place: [*exact.label_faults(*place), *near.label_faults(*place)],
+            "deduplicate": _duplicate_faults,
             "boilerplate": repeats.label_faults,
             "repeats": repeats.label_faults,
             "extract": recount_faults,
@@ -92,12 +98,21 @@ def audit_command(
         raise typer.Exit(1)
 
 
+def _duplicate_faults(workspace: "Workspace", entry: "Entry") -> "Iterator[str]":
+    """All that is recounted of duplicates; by name, for it goes to other processes."""
+    from pipelines.deduplicate import check as exact
+    from pipelines.near_duplicates import check as near
+
+    yield from exact.label_faults(workspace, entry)
+    yield from near.label_faults(workspace, entry)
+
+
 def _print(report: "AuditReport") -> None:
     """Equations with their sums, then notes, faults and what was looked at."""
     from rich.console import Console
     from rich.table import Table
 
-    from pipelines.workspace.audit import equations_of
+    from pipelines.workspace.audit_equations import equations_of
 
     console = Console()
     table = Table(box=None, pad_edge=False)

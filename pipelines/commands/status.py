@@ -235,7 +235,7 @@ def _has_parts(job: str) -> bool:
 
 def _telling(job: str, counts: Mapping[str, int]) -> list[str]:
     """The total of the job's equation and the terms next to it; failures come before those."""
-    from pipelines.workspace.audit import equation_of
+    from pipelines.workspace.audit_equations import equation_of
 
     names = list(equation_of(job) or counts)[:_MAX_COUNTS]
     if counts.get("failed"):

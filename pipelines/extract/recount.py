@@ -8,7 +8,7 @@ from pipelines.extract.inputs import exists
 from pipelines.extract.job import count_records
 from pipelines.extract.pdf.schema import BLANK, OCR, REJECTED, TEXT
 from pipelines.extract.sources import NOT_READ
-from pipelines.workspace.audit import InputsGone
+from pipelines.workspace.audit_entries import InputsGone
 from pipelines.workspace.inventory import Inventory
 from pipelines.workspace.ledger import ERASED, Entry
 from pipelines.workspace.parts import read_batches

@@ -22,7 +22,7 @@ from pipelines.repeats.counting import id_numbers, partition_of
 from pipelines.repeats.job import COUNTED_ROLES
 from pipelines.repeats.plan import BOILERPLATE, GUARDS, PASSAGES, REPEATS, WINDOWS
 from pipelines.repeats.stretches import holders_of, windows_at
-from pipelines.workspace.audit import InputsGone
+from pipelines.workspace.audit_entries import InputsGone
 from pipelines.workspace.fingerprints import Generation
 from pipelines.workspace.jobs import PARTITIONS, PartKey
 from pipelines.workspace.ledger import ERASED, Entry, FileRef

@@ -217,7 +217,11 @@ def _line(stage: str, facts: CorpusFacts, units: Units) -> Line:
         "plan": {"cpu.plan": million * facts.mixtures},
         "shards": {"cpu.shards": gigabytes * facts.epochs},
         "driver": {"cpu.driver": facts.num_parts / 1000},
-        "audit": {"cpu.audit": gigabytes},
+        "audit": {
+            "cpu.audit_start": 1.0,
+            "cpu.audit": gigabytes,
+            "cpu.audit_part": facts.num_parts / 1000,
+        },
     }[stage]
     cpu = ZERO
     for name, amount in amounts.items():

@@ -9,8 +9,6 @@ from pipelines.scale.limits import Limit
 
 Row = tuple[str, ...]
 _UNITS: Final = ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-# Its unit cost holds the start of the command, which a large corpus pays once.
-_SHOWN: Final = {"audit": "audit, at most"}
 _COUNTS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 STAGE_COLUMNS: Final = (
@@ -68,7 +66,7 @@ def stage_rows(bill: Bill) -> list[Row]:
     """One row a stage that takes anything, and the sum."""
     rows = [
         _row(
-            _SHOWN.get(line.stage, line.stage),
+            line.stage,
             line.core_hours,
             line.shuffled,
             line.batches,

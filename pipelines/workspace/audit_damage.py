@@ -8,9 +8,11 @@ be checked, and is noted in one line of the damaged file.
 """
 
 import random
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 from pipelines.workspace.ledger import Entry, FileRef, LedgerError
@@ -21,6 +23,7 @@ ROWS: Final = "rows of"
 COUNTS: Final = "counts of"
 WHOLE: Final = "all parts together of"
 """Kinds of checks, as the note names them."""
+_THREADS: Final = 8
 
 
 class ReadsDamaged(OSError):
@@ -62,6 +65,8 @@ class Damaged:
 
     files: int = 0
     """Looked at."""
+    bytes: int = 0
+    """Of all of them, as the ledger says."""
     bytes_hashed: int = 0
     faults: dict[str, str] = field(default_factory=dict)
     """Path of a damaged file -> what is wrong with it, hashes included."""
@@ -82,6 +87,12 @@ class Damaged:
         self._unchecked.setdefault(path, {}).setdefault(kind, set()).add(name)
         return True
 
+    def add_unchecked(self, other: "Damaged") -> None:
+        """Takes over which checks another could not make."""
+        for path, kinds in other._unchecked.items():
+            for kind, names in kinds.items():
+                self._unchecked.setdefault(path, {}).setdefault(kind, set()).update(names)
+
     def notes(self) -> Iterator[str]:
         """One line for each damaged file that kept checks from being made."""
         for path, kinds in sorted(self._unchecked.items()):
@@ -98,19 +109,47 @@ def find_damaged(workspace: Workspace, *, sample: float, seed: int) -> Damaged:
         seed: Chooses them.
     """
     damaged = Damaged()
-    for generation in workspace.ledger.generations():
-        for path in workspace.ledger.entry_files(generation):
-            try:
-                entry = workspace.ledger.read_entry(path)
-            except (LedgerError, UnicodeDecodeError):
-                continue
-            deep = is_sampled(entry, sample, seed)
-            for ref in entry.files:
-                damaged.files += 1
-                fault = _fault(workspace.storage, ref, damaged, deep=deep)
-                if fault:
-                    damaged.faults.setdefault(ref.path, f"{ref.path}: {fault} in {name_of(entry)}")
+    paths = (
+        path
+        for generation in workspace.ledger.generations()
+        for path in workspace.ledger.entry_files(generation)
+    )
+    # Hashing and reading let other threads work, and a store answers many at a time.
+    with ThreadPoolExecutor(_THREADS) as threads:
+        look = partial(_look, workspace, sample=sample, seed=seed)
+        waiting: deque[Future[Damaged]] = deque()
+        for path in paths:
+            waiting.append(threads.submit(look, path))
+            if len(waiting) == _THREADS * 2:
+                _add(damaged, waiting.popleft().result())
+        for future in waiting:
+            _add(damaged, future.result())
     return damaged
+
+
+def _look(workspace: Workspace, path: str, *, sample: float, seed: int) -> Damaged:
+    """What is wrong with the files of one entry."""
+    damaged = Damaged()
+    try:
+        entry = workspace.ledger.read_entry(path)
+    except (LedgerError, UnicodeDecodeError):
+        return damaged
+    deep = is_sampled(entry, sample, seed)
+    for ref in entry.files:
+        damaged.files += 1
+        damaged.bytes += ref.bytes
+        fault = _fault(workspace.storage, ref, damaged, deep=deep)
+        if fault:
+            damaged.faults.setdefault(ref.path, f"{ref.path}: {fault} in {name_of(entry)}")
+    return damaged
+
+
+def _add(damaged: Damaged, more: Damaged) -> None:
+    damaged.files += more.files
+    damaged.bytes += more.bytes
+    damaged.bytes_hashed += more.bytes_hashed
+    for path, fault in more.faults.items():
+        damaged.faults.setdefault(path, fault)  # who names a file first tells of it
 
 
 def is_sampled(entry: Entry, sample: float, seed: int) -> bool:

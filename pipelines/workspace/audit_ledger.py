@@ -8,7 +8,7 @@ import hashlib
 import itertools
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pipelines.workspace.fingerprints import fingerprint
 from pipelines.workspace.inventory import Inventory
-from pipelines.workspace.ledger import Entries, Entry, LedgerError
+from pipelines.workspace.ledger import Entries, Entry, Ledger, LedgerError, Place
 from pipelines.workspace.workspace import Workspace
 
 _HASH_BYTES: Final = 8
@@ -26,42 +26,67 @@ _HASH_BYTES: Final = 8
 _Parts = dict[str, "array[int]"]
 
 
-class EntryReader:
-    """Reads the entries of a generation from their own files, beside the fold's copies."""
+EntryFile = tuple[str, Entry | None]
+"""Path of an entry, and its copy in the fold."""
 
-    def __init__(self, workspace: Workspace, generation: str) -> None:
-        self._ledger, self._generation = workspace.ledger, generation
-        self.faults: list[str] = []
-        """Of the entries that were gone through."""
+
+@dataclass(slots=True)
+class ReadEntries:
+    """Some entries, read from their own files beside the fold's copies."""
+
+    entries: list[Entry] = field(default_factory=list)
+    known: list[Place] = field(default_factory=list)
+    """Of those, and of the ones that only the fold has."""
+    is_copied: bool = True
+    """Whether the fold agrees with all that were read."""
+    faults: list[str] = field(default_factory=list)
+
+
+def read_entries(ledger: Ledger, files: Sequence[EntryFile]) -> ReadEntries:
+    """Reads entries, and compares them with their copies."""
+    read = ReadEntries()
+    for path, copy in files:
+        entry = _read_entry(ledger, path, copy, read)
+        if (one := entry or copy) is not None:
+            read.known.append((one.source, one.part))
+        if entry is not None:
+            read.entries.append(entry)
+    return read
+
+
+def _read_entry(ledger: Ledger, path: str, copy: Entry | None, read: ReadEntries) -> Entry | None:
+    try:
+        entry = ledger.read_entry(path)
+    except FileNotFoundError:
+        read.faults.append(f"{path}: missing; its fold has it")
+        return None
+    except (LedgerError, UnicodeDecodeError) as error:
+        read.faults.append(f"{path}: {error}")
+        return None
+    if copy is not None and copy != entry:
+        read.faults.append(f"{path}: is not what was folded when the job was done")
+        read.is_copied = False
+    return entry
+
+
+class Listed:
+    """The entries of a generation that an audit met, to be gone through again."""
+
+    def __init__(self, ledger: Ledger, generation: str) -> None:
+        self._ledger, self._generation = ledger, generation
         self._sound: _Parts = {}
         self._known: _Parts = {}
         self._is_copied = True
 
-    def __iter__(self) -> Iterator[Entry]:
-        for path, copy in self._ledger.beside_fold(self._generation):
-            entry = self._read(path, copy)
-            for parts, one in ((self._sound, entry), (self._known, entry or copy)):
-                if one is not None:
-                    parts.setdefault(one.source, array("q")).append(one.part)
-            if entry is not None:
-                yield entry
-
-    def _read(self, path: str, copy: Entry | None) -> Entry | None:
-        try:
-            entry = self._ledger.read_entry(path)
-        except FileNotFoundError:
-            self.faults.append(f"{path}: missing; its fold has it")
-            return None
-        except (LedgerError, UnicodeDecodeError) as error:
-            self.faults.append(f"{path}: {error}")
-            return None
-        if copy is not None and copy != entry:
-            self.faults.append(f"{path}: is not what was folded when the job was done")
-            self._is_copied = False
-        return entry
+    def add(self, sound: Iterable[Place], known: Iterable[Place], *, is_copied: bool) -> None:
+        """Notes some, which stand after those before: places as `ReadEntries` has them."""
+        for parts, places in ((self._sound, sound), (self._known, known)):
+            for source, part in places:
+                parts.setdefault(source, array("q")).append(part)
+        self._is_copied &= is_copied
 
     def sound(self) -> Entries:
-        """Those whose file could be read, to be gone through again; from the fold if it agrees."""
+        """Those whose file could be read; from the fold if it agrees."""
         listed = Entries(self._ledger, self._generation, self._sound)
         return replace(listed, from_fold=self._is_copied)
 

@@ -30,7 +30,7 @@ from typing import Any, Final, Literal
 
 import fsspec
 
-from pipelines.workspace.audit import equation_faults
+from pipelines.workspace.audit_equations import equation_faults
 from pipelines.workspace.fingerprints import fingerprint
 from pipelines.workspace.inventory import Inventory, InventoryError, Span
 from pipelines.workspace.ledger import ERASED, Entry, FileRef, LedgerError

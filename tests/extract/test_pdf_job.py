@@ -23,7 +23,8 @@ from pipelines.extract.pdf.schema import SCAN_TASK, read_pages, read_pdfs
 from pipelines.extract.recount import recount_faults
 from pipelines.extract.sources import list_source
 from pipelines.extract.stream import most_pages, read_chunk, read_scans
-from pipelines.workspace.audit import audit, equation_of, equations_of
+from pipelines.workspace.audit import audit
+from pipelines.workspace.audit_equations import equation_of, equations_of
 from pipelines.workspace.children import Children, Limits
 from pipelines.workspace.inventory import Inventory
 from pipelines.workspace.jobs import PartKey

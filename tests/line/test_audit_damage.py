@@ -117,3 +117,18 @@ def test_repair_takes_back_the_damaged_file_alone(root: Path) -> None:
     taken = [line for line in told_by(root, "--repair") if line.startswith("taken back: ")]
     assert [step.entry in line for line in taken] == [True]
     assert not path.exists()
+
+
+def test_the_report_is_the_same_however_many_processes_made_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.workspace.audit._WORTH_PROCESSES", 0)
+    assert told_by(root, "--processes", "2") == told_by(root, "--processes", "1")
+    damage(sorted(root.glob("documents/notes@*/part-*.parquet"))[0], "replaced")
+    damage(sorted(root.glob("labels/language@*/pages/part-*.parquet"))[0], "cut")
+    entry, *_ = sorted(root.glob("ledger/annotate.length@*/pages/part-*.json"))
+    entry.write_text(entry.read_text().replace('"rows": ', '"rows": 1'))
+    lines = told_by(root, "--processes", "2")
+    assert lines == told_by(root, "--processes", "1")
+    assert sum(line.startswith("FAULT") for line in lines) > 3
+    assert sum(line.startswith("note: not compared") for line in lines) == 1

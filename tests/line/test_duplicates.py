@@ -24,7 +24,7 @@ from pipelines.near_duplicates.check import EQUATIONS as NEAR
 from pipelines.repeats.check import EQUATIONS as REPEATS
 from pipelines.run_record import read_run_record, record_faults
 from pipelines.summary import print_summary
-from pipelines.workspace.audit import EQUATIONS
+from pipelines.workspace.audit_equations import EQUATIONS
 from pipelines.workspace.workspace import Workspace
 
 ITEM = (

@@ -34,9 +34,9 @@ from pipelines.repeats.job import CollectKeys, forget_keys
 from pipelines.repeats.plan import BOILERPLATE, REPEATS, RepeatsPlan, plan_repeats
 from pipelines.repeats.transform import CommitPart, CommitShared, ReturnKeys, SendKeys, steps
 from pipelines.run import run_transform
-from pipelines.workspace.audit import EQUATIONS as AUDITED
-from pipelines.workspace.audit import FOOTERS as AUDITED_FOOTERS
 from pipelines.workspace.audit import audit
+from pipelines.workspace.audit_equations import EQUATIONS as AUDITED
+from pipelines.workspace.audit_equations import FOOTERS as AUDITED_FOOTERS
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.ledger import Entry, Ledger
 from pipelines.workspace.transform import RunPart

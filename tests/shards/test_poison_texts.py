@@ -38,7 +38,7 @@ from pipelines.shards.check import shard_faults
 from pipelines.shards.job import ShardsJob
 from pipelines.shards.outcome import outcomes
 from pipelines.shards.tokenizing import Failures
-from pipelines.workspace.audit import equation_faults
+from pipelines.workspace.audit_equations import equation_faults
 from pipelines.workspace.children import Children, Limits
 from pipelines.workspace.jobs import PartKey
 from pipelines.workspace.ledger import Entry
