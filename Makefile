@@ -65,7 +65,7 @@ faults: $(READY)
 
 # Unit costs at three sizes, for `tokenmill estimate` and docs/scale.md.
 scale: $(READY)
-	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/scale.py --write
 
 clean:
 	rm -rf $(VENV) work

@@ -20,6 +20,8 @@ import yaml
 
 OUTPUT: Final = Path(__file__).resolve().parents[1] / "pipelines" / "scale" / "unit_costs.yaml"
 PROCESSES: Final = 2
+_OCR_SPREAD: Final = (800_000.0, 12_100_000.0)
+"""Core-seconds a million pages of single lines, and of dense pages; docs/quality.md."""
 STAGES: Final[dict[str, Callable[[str], bool]]] = {
     "extract_text": lambda name: name.startswith("Extract"),
     "annotate": lambda name: name.startswith("Annotate"),
@@ -293,7 +295,12 @@ def page_costs(results: Sequence[Result], kind: str) -> dict[str, Any]:
         lambda one: pages_of(one, kind) / 1e6,
         lambda one: stage_cost(one, "extract_text"),
     )
-    return {name: cost_of(seen, "core-seconds / million pages", on)}
+    cost = cost_of(seen, "core-seconds / million pages", on)
+    if kind == "ocr":
+        low, high = min(cost["low"], _OCR_SPREAD[0]), max(cost["high"], _OCR_SPREAD[1])
+        cost |= {"low": low, "high": high}
+        cost["on"] += "; low: lines, high: dense pages (docs/quality.md)"
+    return {name: cost}
 
 
 def machine() -> str:

@@ -236,8 +236,7 @@ def _show_bill(console: "Console", bill: "Bill") -> None:
     units = load_units()
     console.print(
         f"Costs as measured on {units.date} on {units.machine}; `from` and `to` are their spread, "
-        "other texts and cores are not in it. `audit, at most`: its unit cost holds the start of "
-        "the command, measured on 66 MB.",
+        "other texts and cores are not in it.",
         soft_wrap=True,
     )
 
