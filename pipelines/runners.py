@@ -40,6 +40,7 @@ from pipelines.beam_options import (
     kind_of,
     parse,
 )
+from pipelines.workspace.cores import available_cores
 
 WORKER: Final = "tokenmill-worker"
 """The command that boots a Python worker on a node, see `pipelines.worker_boot`."""
@@ -93,7 +94,7 @@ class Machine:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     which: Callable[[str], str | None] = shutil.which
     host: str = field(default_factory=socket.gethostname)
-    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    cores: int = field(default_factory=available_cores)
     scripts: Path = field(default_factory=lambda: Path(sys.executable).parent)
     """Folder of the commands that were installed with this package."""
     is_refused: Callable[[str, int], bool] = _is_refused

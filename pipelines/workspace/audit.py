@@ -16,7 +16,14 @@ from typing import Final
 
 from pipelines.workspace.audit_crew import Crew, batches
 from pipelines.workspace.audit_damage import WHOLE, Damaged, SoundWorkspace, find_damaged
-from pipelines.workspace.audit_entries import Asked, DeepCheck, Found, check_entries, guarded
+from pipelines.workspace.audit_entries import (
+    Asked,
+    DeepCheck,
+    Found,
+    check_entries,
+    guarded,
+    not_checked,
+)
 from pipelines.workspace.audit_ledger import Listed, input_faults, inventory_faults, payload_faults
 from pipelines.workspace.ledger import Entry
 from pipelines.workspace.workspace import Workspace
@@ -68,9 +75,6 @@ def audit(
 
     Returns:
         The report; the workspace is sound when `faults` is empty.
-
-    Raises:
-        CrewLost: A process died, or was ended by the system.
     """
     damaged = find_damaged(workspace, sample=sample, seed=seed)
     report = AuditReport(files=damaged.files, bytes_hashed=damaged.bytes_hashed)
@@ -89,7 +93,7 @@ def audit(
             report.faults += payload_faults(workspace, generation)
             listed = Listed(workspace.ledger, generation)
             files = batches(workspace.ledger.beside_fold(generation), _ENTRIES)
-            for found in crew.map(partial(check_entries, asked), files):
+            for found in crew.map(partial(check_entries, asked), files, not_checked):
                 listed.add(found.sound, found.known, is_copied=found.is_copied)
                 _add(report, found, damaged)
             for check_all in (_tiling_faults, *across_parts):

@@ -1,63 +1,75 @@
-"""Processes that work through batches side by side, and give their results in order."""
+"""Batches that are worked through side by side, in child processes, with results in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from itertools import islice
-from multiprocessing import get_context
 from typing import Final, TypeVar
 
+from pipelines.workspace.children import ChildFailed, Children, Limits
+
 _WAITING: Final = 3  # batches a process has been given and not answered
+_TIMEOUT_S: Final = 24 * 3600.0  # an hour for each entry of a batch: none is stuck, stores are slow
+_MEMORY_BYTES: Final = 64 << 30  # whoever checks a part needs what the job needed that made it
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class CrewLost(RuntimeError):
-    """A process of a crew is gone."""
-
-
 class Crew(AbstractContextManager["Crew"]):
-    """Some processes, or this one."""
+    """Some child processes, or this one."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
-        self._pool: ProcessPoolExecutor | None = None
+        self._children: Children | None = None
         if processes > 1:
-            self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+            self._children = Children(Limits(processes=processes, memory_bytes=_MEMORY_BYTES))
 
     def __exit__(self, *_: object) -> None:
-        """Ends the processes; what waits is not begun."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        """Ends the children, whatever they are at."""
+        if self._children is not None:
+            self._children.close()
 
-    def map(self, function: Callable[[T], R], batches: Iterable[T]) -> Iterator[R]:
+    def map(
+        self,
+        function: Callable[[list[T]], R],
+        batches: Iterable[list[T]],
+        on_failure: Callable[[T, ChildFailed], R],
+    ) -> Iterator[R]:
         """The result for each batch, in order; few are read ahead.
 
-        Raises:
-            CrewLost: A process died, or was ended by the system.
+        Args:
+            function: Importable by name, or a `partial` of such a one.
+            batches: What it is called with.
+            on_failure: Makes the result of the one item whose child died; a batch whose child died
+                is done again item by item.
         """
-        if self._pool is None:
+        if self._children is None:
             yield from map(function, batches)
             return
-        waiting: deque[Future[R]] = deque()
+        waiting: deque[tuple[list[T], Future[R]]] = deque()
         for batch in batches:
-            waiting.append(self._pool.submit(function, batch))
+            waiting.append((batch, self._children.call(function, batch, timeout_s=_TIMEOUT_S)))
             if len(waiting) == self._processes * _WAITING:
-                yield self._result(waiting.popleft())
+                yield from self._results(function, *waiting.popleft(), on_failure)
         while waiting:
-            yield self._result(waiting.popleft())
+            yield from self._results(function, *waiting.popleft(), on_failure)
 
-    def _result(self, future: Future[R]) -> R:
+    def _results(
+        self,
+        function: Callable[[list[T]], R],
+        batch: list[T],
+        future: Future[R],
+        on_failure: Callable[[T, ChildFailed], R],
+    ) -> Iterator[R]:
         try:
-            return future.result()
-        except BrokenProcessPool as error:
-            raise CrewLost(
-                f"one of {self._processes} processes of the audit died, as when the system ends it "
-                "for want of memory; give --processes 1, or fewer than now"
-            ) from error
+            yield future.result()
+        except ChildFailed as error:
+            if len(batch) == 1:
+                yield on_failure(batch[0], error)
+                return
+            yield from self.map(function, ([item] for item in batch), on_failure)
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

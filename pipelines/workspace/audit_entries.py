@@ -21,6 +21,7 @@ from pipelines.workspace.audit_damage import (
 )
 from pipelines.workspace.audit_equations import FOOTERS, equation_faults
 from pipelines.workspace.audit_ledger import EntryFile, read_entries
+from pipelines.workspace.children import ChildFailed
 from pipelines.workspace.ledger import Entry, FileRef, LedgerError, Place
 from pipelines.workspace.parts import footer_rows, read_table
 from pipelines.workspace.workspace import Workspace
@@ -84,6 +85,13 @@ def check_entries(asked: Asked, files: Sequence[EntryFile]) -> Found:
     for entry in read.entries:
         _check_entry(workspace, entry, asked, found)
     return found
+
+
+def not_checked(file: EntryFile, error: ChildFailed) -> Found:
+    """What is found of an entry whose checks end the process that makes them."""
+    path, copy = file
+    known = [] if copy is None else [(copy.source, copy.part)]
+    return Found(known=known, faults=[f"{path}: cannot be checked ({error})"])
 
 
 def _check_entry(workspace: Workspace, entry: Entry, asked: Asked, found: Found) -> None:

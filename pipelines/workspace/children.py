@@ -11,7 +11,6 @@ a pool had taken and not yet looked at it would never answer, so that is watched
 batches, single calls can be made in the children (`Children.call`), from any thread.
 """
 
-import os
 import resource
 import threading
 import time
@@ -28,6 +27,8 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
+
+from pipelines.workspace.cores import available_cores
 
 BatchFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
 """Gives one row for each row; importable by name, so that it can travel."""
@@ -101,8 +102,8 @@ def _limits_of_this_machine(values: dict[str, Any]) -> Limits:
 
 
 def default_processes() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0))
+    """As many as there are cores that this process may keep busy."""
+    return available_cores()
 
 
 class Children:
