@@ -180,26 +180,31 @@ def audit_costs(results: Sequence[Result]) -> dict[str, Any]:
     others = [one for one in results if one["kind"] == "text"]
     if not large or len(others) < 4:
         return {}
-    fits = [_audit_fit([*large, *others])]
-    fits += [_audit_fit([*large, *(b for b in others if b is not a)]) for a in others]
+    smallest = min(others, key=_gigabytes)  # a start, and little else
+    start = float(smallest["audit_s"])
+    others.remove(smallest)
+    fits = [_audit_fit([*large, *others], start)]
+    fits += [_audit_fit([*large, *(b for b in others if b is not a)], start) for a in others]
     on = f"{len(others) + len(large)} audits of up to {max(_gigabytes(a) for a in others):.2f} GB"
-    names = {
-        "cpu.audit_start": "core-seconds / audit",
-        "cpu.audit": "core-seconds / GB of text",
-        "cpu.audit_part": "core-seconds / thousand parts",
-    }
-    return {
+    units = {"cpu.audit": "core-seconds / GB of text", "cpu.audit_part": "core-seconds / part"}
+    costs = {
         name: cost_range(column[0], min(column), max(column), unit, on)
-        for (name, unit), column in zip(names.items(), np.stack(fits, axis=1), strict=True)
+        for (name, unit), column in zip(units.items(), np.stack(fits, axis=1), strict=True)
     }
+    on = f"an audit of {_gigabytes(smallest) * 1000:.0f} MB"
+    return costs | {"cpu.audit_start": fixed(start, "core-seconds / audit", on)}
 
 
-def _audit_fit(results: Sequence[Result]) -> npt.NDArray[np.float64]:
-    """Core-seconds of an audit, of a gigabyte, of a thousand parts; none below zero."""
-    drivers = [[1.0, _gigabytes(one), one["counts"]["entries.extract"] / 1000] for one in results]
-    seconds = [float(one["audit_s"]) for one in results]
-    found, *_ = np.linalg.lstsq(np.array(drivers), np.array(seconds), rcond=None)
-    return np.asarray(np.maximum(found, 0), np.float64)
+def _audit_fit(results: Sequence[Result], start: float) -> npt.NDArray[np.float64]:
+    """Core-seconds of a gigabyte and of a part, by least squares, neither below zero."""
+    drivers = np.array([[_gigabytes(one), one["counts"]["entries.extract"]] for one in results])
+    seconds = np.array([float(one["audit_s"]) - start for one in results])
+    found, *_ = np.linalg.lstsq(drivers, seconds, rcond=None)
+    if (found >= 0).all():
+        return np.asarray(found, np.float64)
+    alone = (drivers * seconds[:, None]).sum(0) / np.square(drivers).sum(0)  # each by itself
+    left = np.square(seconds[:, None] - drivers * alone).sum(0)
+    return np.where(left == left.min(), alone, 0.0)
 
 
 def _gigabytes(result: Result) -> float:

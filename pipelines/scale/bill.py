@@ -220,7 +220,7 @@ def _line(stage: str, facts: CorpusFacts, units: Units) -> Line:
         "audit": {
             "cpu.audit_start": 1.0,
             "cpu.audit": gigabytes,
-            "cpu.audit_part": facts.num_parts / 1000,
+            "cpu.audit_part": facts.num_parts,
         },
     }[stage]
     cpu = ZERO

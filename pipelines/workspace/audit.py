@@ -8,10 +8,13 @@ that what is compared with a damaged file is not called wrong itself (`audit_dam
 """
 
 import itertools
+import json
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from pipelines.workspace.audit_crew import Crew, batches
@@ -25,7 +28,7 @@ from pipelines.workspace.audit_entries import (
     not_checked,
 )
 from pipelines.workspace.audit_ledger import Listed, input_faults, inventory_faults, payload_faults
-from pipelines.workspace.ledger import Entry
+from pipelines.workspace.ledger import Entries, Entry
 from pipelines.workspace.workspace import Workspace
 
 _ENTRIES: Final = 16  # of a batch: one may take half a minute
@@ -79,32 +82,54 @@ def audit(
     damaged = find_damaged(workspace, sample=sample, seed=seed)
     report = AuditReport(files=damaged.files, bytes_hashed=damaged.bytes_hashed)
     report.faults += damaged.faults.values()
-    asked = Asked(
-        workspace=workspace.url,
-        sample=sample,
-        seed=seed,
-        deep_checks=deep_checks or {},
-        damaged=damaged.faults,
-    )
-    sound = SoundWorkspace(workspace.url, frozenset(damaged.faults))
-    ledgers = []
-    with Crew(processes if damaged.bytes >= _WORTH_PROCESSES else 1) as crew:
-        for generation in workspace.ledger.generations():
-            report.faults += payload_faults(workspace, generation)
-            listed = Listed(workspace.ledger, generation)
-            files = batches(workspace.ledger.beside_fold(generation), _ENTRIES)
-            for found in crew.map(partial(check_entries, asked), files, not_checked):
-                listed.add(found.sound, found.known, is_copied=found.is_copied)
-                _add(report, found, damaged)
-            for check_all in (_tiling_faults, *across_parts):
-                whole = partial(check_all, sound, generation, listed.sound())
-                job = generation.split("@")[0]
-                report.faults += guarded(whole, generation, damaged, WHOLE, job)
-            ledgers.append(listed.known())
-    report.faults += input_faults(ledgers)
-    report.faults += inventory_faults(workspace, ledgers)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Crew(processes if damaged.bytes >= _WORTH_PROCESSES else 1) as crew,
+    ):
+        paths = Path(folder) / "damaged.json"
+        paths.write_text(json.dumps([*damaged.faults]), encoding="utf-8")
+        asked = Asked(
+            workspace=workspace.url,
+            sample=sample,
+            seed=seed,
+            deep_checks=deep_checks or {},
+            damaged=str(paths),
+        )
+        ledgers = [
+            _check_generation(workspace, name, asked, crew, across_parts, report, damaged)
+            for name in workspace.ledger.generations()
+        ]
+    for name, check in (
+        ("inputs of entries", partial(input_faults, ledgers)),
+        ("inventory", partial(inventory_faults, workspace, ledgers)),
+    ):
+        report.faults += guarded(check, name, damaged, WHOLE, name)
     report.notes += damaged.notes()
     return report
+
+
+def _check_generation(
+    workspace: Workspace,
+    generation: str,
+    asked: Asked,
+    crew: Crew,
+    across_parts: Sequence[AcrossParts],
+    report: AuditReport,
+    damaged: Damaged,
+) -> Entries:
+    """Its entries one by one, then all of them together; gives those that are known."""
+    report.faults += payload_faults(workspace, generation)
+    listed = Listed(workspace.ledger, generation)
+    files = batches(workspace.ledger.beside_fold(generation), _ENTRIES)
+    not_made = partial(not_checked, asked)
+    for found in crew.map(partial(check_entries, asked), files, not_made):
+        listed.add(found.sound, found.known, is_copied=found.is_copied)
+        _add(report, found, damaged)
+    sound = SoundWorkspace(workspace.url, frozenset(damaged.faults))
+    for check_all in (_tiling_faults, *across_parts):
+        whole = partial(check_all, sound, generation, listed.sound())
+        report.faults += guarded(whole, generation, damaged, WHOLE, generation.split("@")[0])
+    return listed.known()
 
 
 def _add(report: AuditReport, found: Found, damaged: Damaged) -> None:

@@ -66,7 +66,7 @@ class Damaged:
     files: int = 0
     """Looked at."""
     bytes: int = 0
-    """Of all of them, as the ledger says."""
+    """Of all of them."""
     bytes_hashed: int = 0
     faults: dict[str, str] = field(default_factory=dict)
     """Path of a damaged file -> what is wrong with it, hashes included."""
@@ -115,7 +115,8 @@ def find_damaged(workspace: Workspace, *, sample: float, seed: int) -> Damaged:
         for path in workspace.ledger.entry_files(generation)
     )
     # Hashing and reading let other threads work, and a store answers many at a time.
-    with ThreadPoolExecutor(_THREADS) as threads:
+    threads = ThreadPoolExecutor(_THREADS)
+    try:
         look = partial(_look, workspace, sample=sample, seed=seed)
         waiting: deque[Future[Damaged]] = deque()
         for path in paths:
@@ -124,6 +125,8 @@ def find_damaged(workspace: Workspace, *, sample: float, seed: int) -> Damaged:
                 _add(damaged, waiting.popleft().result())
         for future in waiting:
             _add(damaged, future.result())
+    finally:  # after Ctrl-C no further file is begun
+        threads.shutdown(cancel_futures=True)
     return damaged
 
 
@@ -132,12 +135,11 @@ def _look(workspace: Workspace, path: str, *, sample: float, seed: int) -> Damag
     damaged = Damaged()
     try:
         entry = workspace.ledger.read_entry(path)
-    except (LedgerError, UnicodeDecodeError):
-        return damaged
+    except (LedgerError, UnicodeDecodeError, FileNotFoundError):
+        return damaged  # it is told where entries are checked
     deep = is_sampled(entry, sample, seed)
     for ref in entry.files:
         damaged.files += 1
-        damaged.bytes += ref.bytes
         fault = _fault(workspace.storage, ref, damaged, deep=deep)
         if fault:
             damaged.faults.setdefault(ref.path, f"{ref.path}: {fault} in {name_of(entry)}")
@@ -167,6 +169,7 @@ def _fault(storage: Storage, ref: FileRef, damaged: Damaged, *, deep: bool) -> s
     if not storage.exists(ref.path):
         return f"missing (the ledger says sha256 {ref.sha256})"
     size = storage.size(ref.path)
+    damaged.bytes += size
     if size != ref.bytes:
         hashes = _hashes(storage.sha256(ref.path), ref)
         return f"{size} bytes, and the ledger says {ref.bytes}{hashes}"

@@ -1,14 +1,17 @@
 """The audit of entries: each by itself, some at a time, in this process or in another.
 
-What is asked of all of them is sent to a process with each batch; what was found comes back as
-plain values, and is added up in the order of the batches, so that a report is the same however many
-processes made it.
+What is asked of all of them is sent to a process with each batch, but for the damaged files, of
+which there may be very many: they stand in a file. What was found comes back as plain values, and
+is added up in the order of the batches, so that a report is the same however many processes made
+it.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Final
 
 from pipelines.workspace.audit_damage import (
@@ -20,7 +23,7 @@ from pipelines.workspace.audit_damage import (
     name_of,
 )
 from pipelines.workspace.audit_equations import FOOTERS, equation_faults
-from pipelines.workspace.audit_ledger import EntryFile, read_entries
+from pipelines.workspace.audit_ledger import EntryFile, ReadEntries, read_entries
 from pipelines.workspace.children import ChildFailed
 from pipelines.workspace.ledger import Entry, FileRef, LedgerError, Place
 from pipelines.workspace.parts import footer_rows, read_table
@@ -47,8 +50,8 @@ class Asked:
     seed: int
     deep_checks: Mapping[str, DeepCheck]
     """Job -> recount; importable by name where it goes to another process."""
-    damaged: Mapping[str, str]
-    """Path of a file that cannot be relied on -> what is wrong with it."""
+    damaged: str
+    """A local file: paths of the files of the workspace that cannot be relied on, as JSON."""
 
 
 @dataclass(slots=True)
@@ -76,33 +79,55 @@ def check_entries(asked: Asked, files: Sequence[EntryFile]) -> Found:
         asked: What.
         files: Paths of entries, with their copies.
     """
-    workspace = SoundWorkspace(asked.workspace, frozenset(asked.damaged))
+    workspace, paths = _given(asked.workspace, asked.damaged)
     read = read_entries(workspace.ledger, files)
-    found = Found(damaged=Damaged(faults=dict(asked.damaged)), is_copied=read.is_copied)
-    found.sound = [(entry.source, entry.part) for entry in read.entries]
-    found.known = read.known
-    found.faults += read.faults
+    found = _found(read)
+    found.damaged.faults = paths
     for entry in read.entries:
-        _check_entry(workspace, entry, asked, found)
+        _check_files(workspace, entry, asked, found)
+    found.damaged.faults = {}  # who asked has them
     return found
 
 
-def not_checked(file: EntryFile, error: ChildFailed) -> Found:
-    """What is found of an entry whose checks end the process that makes them."""
-    path, copy = file
-    known = [] if copy is None else [(copy.source, copy.part)]
-    return Found(known=known, faults=[f"{path}: cannot be checked ({error})"])
+def not_checked(asked: Asked, file: EntryFile, error: ChildFailed) -> Found:
+    """What is found of an entry whose files, when they are looked at, end the process that does.
+
+    Args:
+        asked: As of all.
+        file: Its path, with its copy.
+        error: How the process ended.
+    """
+    workspace, _ = _given(asked.workspace, asked.damaged)
+    found = _found(read_entries(workspace.ledger, [file]))
+    found.faults.append(f"{file[0]}: its files cannot be checked ({error})")
+    return found
 
 
-def _check_entry(workspace: Workspace, entry: Entry, asked: Asked, found: Found) -> None:
-    found.totals.setdefault(entry.job, Counter()).update(entry.counts)
-    found.faults += equation_faults(entry)
-    found.faults += _absence_faults(entry)
+@lru_cache(maxsize=1)
+def _given(url: str, damaged: str) -> tuple[SoundWorkspace, dict[str, str]]:
+    """A workspace without its damaged files, and these, once a process."""
+    paths = json.loads(Path(damaged).read_bytes())
+    return SoundWorkspace(url, frozenset(paths)), dict.fromkeys(paths, "")
+
+
+def _found(read: ReadEntries) -> Found:
+    """What entries say by themselves."""
+    places = [(entry.source, entry.part) for entry in read.entries]
+    found = Found(sound=places, known=read.known, is_copied=read.is_copied)
+    found.faults += read.faults
+    for entry in read.entries:
+        found.totals.setdefault(entry.job, Counter()).update(entry.counts)
+        found.faults += equation_faults(entry)
+        found.faults += _absence_faults(entry)
+    return found
+
+
+def _check_files(workspace: Workspace, entry: Entry, asked: Asked, found: Found) -> None:
     deep = is_sampled(entry, asked.sample, asked.seed)
     faults = [
         fault
         for ref in entry.files
-        if ref.path not in asked.damaged
+        if ref.path not in found.damaged.faults
         for fault in _file_faults(workspace, entry, ref, found.damaged, deep=deep)
     ]
     recount = asked.deep_checks.get(entry.job.split(".")[0])

@@ -1,7 +1,8 @@
 """What the audit asks of the ledger itself: each entry whole, all of them in agreement.
 
 A corpus of 100 TB has millions of entries, 34 KB each in memory, so they are read one after the
-other, once for each question, and what is kept of them is numbers and hashes of paths.
+other, once for each question. What is kept of them is numbers and hashes of paths and, of what was
+extracted, the names of the input files.
 """
 
 import hashlib
@@ -58,7 +59,8 @@ def _read_entry(ledger: Ledger, path: str, copy: Entry | None, read: ReadEntries
     try:
         entry = ledger.read_entry(path)
     except FileNotFoundError:
-        read.faults.append(f"{path}: missing; its fold has it")
+        why = "is gone since the audit began" if copy is None else "missing; its fold has it"
+        read.faults.append(f"{path}: {why}")
         return None
     except (LedgerError, UnicodeDecodeError) as error:
         read.faults.append(f"{path}: {error}")

@@ -433,6 +433,9 @@ def _from_ipc(data: bytes) -> pa.RecordBatch:
 
 def _limit_memory(memory_bytes: int) -> None:
     # Not RLIMIT_AS: compilers and allocators reserve gigabytes of addresses that they never touch.
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    if most != resource.RLIM_INFINITY:  # the user's own limit, above which none may be set
+        memory_bytes = min(memory_bytes, most)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
 

@@ -301,13 +301,23 @@ class Ledger:
         return list(rows.items())
 
     def folded(self, name: str) -> Iterator[Entry]:
-        """The entries in the fold of `job@fp`; none where it is damaged, for it is a copy."""
+        """The entries in the fold of `job@fp`; none where it is damaged, for it is a copy.
+
+        By source and part: a fold in another order is not one that was written here.
+        """
         path = _fold_path(name)
+
+        def entries() -> Iterator[Entry]:
+            rows = read_fold(self.storage, path)
+            return (_from_json(data, place) for place, data in rows)
+
         with contextlib.suppress(LedgerError):
-            sound = (_from_json(data, place) for place, data in read_fold(self.storage, path))
-            if sum(1 for _ in sound) == num_rows(self.storage, path):
-                rows = read_fold(self.storage, path)
-                yield from (_from_json(data, place) for place, data in rows)
+            num_ascending, last = 0, ("", -1)
+            for one in entries():
+                num_ascending += last < (one.source, one.part)
+                last = (one.source, one.part)
+            if num_ascending == num_rows(self.storage, path):
+                yield from entries()
 
     def beside_fold(self, name: str) -> Iterator[tuple[str, Entry | None]]:
         """Paths of the entries of `job@fp`, by source and part, and their copies in the fold.

@@ -23,6 +23,8 @@ def done(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     assert _files(made) == before, "a test wrote to the shared workspace; it must copy it"
 
 
-def _files(made: RunResult) -> set[str]:
+def _files(made: RunResult) -> dict[str, tuple[int, int]]:
+    """File -> its size, and when it was written."""
     folder = Path(made.workspace.url)
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    found = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (stat.st_size, stat.st_mtime_ns) for path, stat in found}

@@ -1,8 +1,10 @@
 """The audit reads each entry from its own file, beside its copy, and holds few at a time."""
 
 import gc
+import os
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.workspace.audit import audit
@@ -108,6 +110,46 @@ def test_inputs_that_no_entry_names_are_faults(workspace: Workspace) -> None:
     assert faults() == [f"{path}: labels were made from it, and no ledger entry names it"]
 
 
+def die_of_one(_: Workspace, one: Entry) -> list[str]:
+    if (one.source, one.part) == (SOURCES[1], 2):
+        os._exit(9)
+    return []
+
+
+def test_an_entry_whose_check_ends_its_process_is_the_one_that_is_told(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.workspace.audit._WORTH_PROCESSES", 0)
+    Path(workspace.storage.path(f"ledger/{MADE.name}/folded.parquet")).unlink()
+    report = audit(workspace, deep_checks={"extract": die_of_one}, processes=2)
+    missing = [fault for fault in report.faults if ": missing (" in fault]
+    (told,) = (fault for fault in report.faults if fault not in missing)
+    path = entry_path(MADE.name, SOURCES[1], 2)
+    assert told.startswith(f"{path}: its files cannot be checked (crashed: ")
+    assert len(missing) == report.entries == 2 * len(SOURCES) * PARTS
+    assert report.recounted == len(SOURCES) * PARTS - 1
+
+
+def test_an_entry_that_goes_away_meanwhile_is_told(workspace: Workspace) -> None:
+    Path(workspace.storage.path(f"ledger/{MADE.name}/folded.parquet")).unlink()
+
+    def remove(_: Workspace, generation: str, __: object) -> list[str]:
+        if generation == MADE.name:
+            file_of(workspace, SOURCES[0], 1).unlink()
+        return []
+
+    faults = audit(workspace, across_parts=[remove]).faults
+    assert any("cannot be checked (FileNotFoundError: " in fault for fault in faults)
+
+
+def test_a_fold_in_another_order_is_none(workspace: Workspace) -> None:
+    fold = Path(workspace.storage.path(f"ledger/{MADE.name}/folded.parquet"))
+    table = pq.read_table(fold)
+    pq.write_table(table.take(list(range(table.num_rows))[::-1]), fold)
+    assert list(workspace.ledger.folded(MADE.name)) == []
+    assert audit(workspace).entries == 2 * len(SOURCES) * PARTS
+
+
 def test_few_entries_are_held_at_a_time(workspace: Workspace) -> None:
     """Of three row groups of the fold, and of as many files."""
     for part in range(PARTS, 3 * ROWS):
@@ -116,7 +158,7 @@ def test_few_entries_are_held_at_a_time(workspace: Workspace) -> None:
     held = []
 
     def alive() -> int:
-        return sum(isinstance(one, Entry) for one in gc.get_objects())
+        return sum(type(one) is Entry for one in gc.get_objects())
 
     def count(*_: object) -> list[str]:
         held.append(alive())
