@@ -12,6 +12,7 @@ from typing import Final
 _WIDTH: Final = 460
 _HEIGHT: Final = 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 28, 52, 48
+_LABEL: Final = 40  # what the number at a point is wide
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 _COLOURS: Final = ("#1f6feb", "#bf5700", "#57606a")
 
@@ -97,13 +98,13 @@ def _panel(sizes: Sequence[int], panel: Panel, left: float) -> str:
         parts.append(_text(at, 40, line.name, fill=colour))
         # Numbers of the first of several lines stand below it, so that they keep off the others.
         is_below = number == 0 and len(panel.lines) > 1
-        across_by, up_by, side = (5, 16, "start") if is_below else (-5, -7, "end")
         if not line.limit:
             for (a, b), value in zip(points, line.values, strict=True):
                 parts.append(f'<circle cx="{a}" cy="{b}" r="3" fill="{colour}"/>\n')
-                parts.append(
-                    _text(a + across_by, b + up_by, _rounded(value), anchor=side, fill=colour)
-                )
+                is_right = is_below or a - x(0) < _LABEL  # where it would cover the axis
+                across_by, up_by, side = (5, 16, "start") if is_right else (-5, -7, "end")
+                label = _text(a + across_by, b + up_by, _rounded(value), anchor=side, fill=colour)
+                parts.append(label)
     return "".join(parts)
 
 
