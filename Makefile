@@ -24,10 +24,13 @@ setup: $(READY)
 demo: $(READY)
 	$(BIN)/tokenmill demo
 
-# Whole runs that are killed, cut off, erased, compared or taken to stores: a target of their own.
+# Runs and jobs that are killed, attacked, cut off, poisoned, erased, compared or taken to stores, and
+# searches of many sizes: a target of their own.
 SLOW := tests/erasure tests/faults tests/history tests/dataflow tests/synthesize/test_run.py \
   tests/line/test_object_store.py tests/line/test_object_store_faults.py tests/line/test_poison.py \
-  tests/line/test_poison_records.py tests/line/test_cold_kernels.py
+  tests/line/test_poison_records.py tests/line/test_cold_kernels.py tests/line/test_adversary.py \
+  tests/shards/test_poison_texts.py tests/shards/test_shard_faults.py \
+  tests/near_duplicates/test_sweep.py
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore=tests/test_walkthrough.py \

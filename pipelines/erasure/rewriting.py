@@ -31,6 +31,7 @@ from pipelines.erasure import rows
 from pipelines.erasure.archive import erase_records
 from pipelines.erasure.shard_files import erase_shard
 from pipelines.erasure.targets import Targets, mask_of
+from pipelines.workspace.inventory import inventory_file
 from pipelines.workspace.ledger import ERASED, Entry, FileRef
 from pipelines.workspace.parts import open_part, publish_file, read_table
 from pipelines.workspace.storage import Storage
@@ -412,10 +413,8 @@ class Rewriting:
                     table = pq.read_table(io.BytesIO(self.storage.read(path)))
                     spans = [_moved_span(self.storage, span, moved) for span in table.to_pylist()]
                     if spans != table.to_pylist():
-                        sink = io.BytesIO()
                         made = pa.Table.from_pylist(spans, schema=table.schema)
-                        pq.write_table(made, sink, compression="zstd")
-                        yield path, sink.getvalue()
+                        yield path, inventory_file(made)
 
     def indexes(self) -> Iterator[tuple[str, bytes]]:
         """(path, content) of the index.json of folders whose MDS shards have other names now.

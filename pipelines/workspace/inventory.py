@@ -16,6 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.workspace.own_hash import HashError, check_hash, to_hashed_parquet
 from pipelines.workspace.storage import Storage
 
 SCHEMA: Final = pa.schema(
@@ -196,10 +197,11 @@ class Inventory:
             yield Span(**row)
 
     def _table(self, path: str, **choice: Any) -> pa.Table:  # noqa: ANN401 - of pq.read_table
-        data = io.BytesIO(self.storage.read(path))
+        data = self.storage.read(path)
         try:
-            return pq.read_table(data, page_checksum_verification=True, **choice)
-        except (pa.ArrowException, OSError) as error:
+            check_hash(data)
+            return pq.read_table(io.BytesIO(data), page_checksum_verification=True, **choice)
+        except (pa.ArrowException, OSError, HashError) as error:
             raise InventoryError(
                 f"{path} is damaged ({error}), so which parts there are is not known; restore it "
                 "from a copy: it cannot be made again with the same numbers for certain"
@@ -236,7 +238,9 @@ def _form_parts(listed: Sequence[Listed], part_bytes: int, first: int) -> list[S
 
 def _to_parquet(spans: Sequence[Span]) -> bytes:
     rows = [{name: getattr(span, name) for name in SCHEMA.names} for span in spans]
-    sink = io.BytesIO()
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    pq.write_table(table, sink, compression="zstd", row_group_size=_ROWS, write_page_checksum=True)
-    return sink.getvalue()
+    return inventory_file(pa.Table.from_pylist(rows, schema=SCHEMA))
+
+
+def inventory_file(table: pa.Table) -> bytes:
+    """Rows of the inventory as one of its files."""
+    return to_hashed_parquet(table, _ROWS)

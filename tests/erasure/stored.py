@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from pipelines.cli import build_app
 from pipelines.erasure import erasing
 from pipelines.workspace.children import Limits
+from pipelines.workspace.inventory import inventory_file
 
 # Children read objects themselves, with the credentials that were there when they were started:
 # limits that no other test has make new ones.
@@ -61,8 +62,9 @@ def upload(store: Store, workspace: Path, name: str) -> str:
             table = pq.read_table(workspace / name)
             urls = pc.replace_substring(table.column("url"), f"{workspace}/", f"{storage.url}/")
             place = table.schema.get_field_index("url")
+            moved = table.set_column(place, table.schema.field("url"), urls)
             with storage.fs.open(storage.path(name), "wb") as file:
-                pq.write_table(table.set_column(place, table.schema.field("url"), urls), file)
+                file.write(inventory_file(moved))
     return storage.url
 
 
