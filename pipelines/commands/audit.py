@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipelines.workspace.audit import AuditReport
+    from pipelines.workspace.audit import AcrossParts, AuditReport
+    from pipelines.workspace.audit_entries import DeepCheck
     from pipelines.workspace.ledger import Entry
     from pipelines.workspace.workspace import Workspace
 
@@ -41,19 +42,9 @@ def audit_command(
     if repair:
         _repair(workspace)
         return
-    from pipelines.crawl.check import check_crawl
-    from pipelines.deduplicate import check as exact
     from pipelines.erasure.record import erasure_notes
     from pipelines.erasure.swap import refuse_unfinished
-    from pipelines.extract.recount import recount_faults
-    from pipelines.mix.check import histogram_faults, preview_faults, tally_faults, unfinished
-    from pipelines.near_duplicates import check as near
-    from pipelines.repeats import check as repeats
     from pipelines.run_record import record_faults
-    from pipelines.shards.check import draw_faults, shard_faults
-    from pipelines.synthesize.check import superseded_faults, synthesize_faults
-    from pipelines.takedown.job import takedown_faults
-    from pipelines.validation.check import validation_faults
     from pipelines.workspace.audit import audit
     from pipelines.workspace.children import default_processes
     from pipelines.workspace.repair import notes_of_repairs
@@ -65,37 +56,63 @@ def audit_command(
         opened,
         sample=sample,
         processes=processes or default_processes(),
-        deep_checks={
-            "crawl": check_crawl,
-            "deduplicate": _duplicate_faults,
-            "boilerplate": repeats.label_faults,
-            "repeats": repeats.label_faults,
-            "extract": recount_faults,
-            "tally": tally_faults,
-            "histogram": histogram_faults,
-            "preview": preview_faults,
-            "validation": validation_faults,
-            "takedown": takedown_faults,
-            "synthesize": synthesize_faults,
-            "superseded": superseded_faults,
-            "shards": shard_faults,
-        },
-        across_parts=[
-            exact.cluster_faults,
-            near.cluster_faults,
-            repeats.repeat_faults,
-            draw_faults,
-        ],
+        deep_checks=_deep_checks(),
+        across_parts=_across_parts(),
     )
     report.faults += record_faults(opened)
     report.notes += [*notes_of_repairs(opened), *erasure_notes(opened)]
-    try:
-        report.notes += unfinished(opened)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        report.faults.append(f"a plan cannot be read ({type(error).__name__}: {error})")
+    _add_unfinished(opened, report)
     _print(report)
     if report.faults:
         raise typer.Exit(1)
+
+
+def _add_unfinished(workspace: "Workspace", report: "AuditReport") -> None:
+    """Notes what plans have that is not written."""
+    from pipelines.mix.check import unfinished
+
+    try:
+        report.notes += unfinished(workspace)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        report.faults.append(f"a plan cannot be read ({type(error).__name__}: {error})")
+
+
+def _deep_checks() -> "dict[str, DeepCheck]":
+    """Job -> recount of one of its entries."""
+    from pipelines.crawl.check import check_crawl
+    from pipelines.extract.recount import recount_faults
+    from pipelines.mix.check import histogram_faults, preview_faults, tally_faults
+    from pipelines.repeats import check as repeats
+    from pipelines.shards.check import shard_faults
+    from pipelines.synthesize.check import superseded_faults, synthesize_faults
+    from pipelines.takedown.job import takedown_faults
+    from pipelines.validation.check import validation_faults
+
+    return {
+        "crawl": check_crawl,
+        "deduplicate": _duplicate_faults,
+        "boilerplate": repeats.label_faults,
+        "repeats": repeats.label_faults,
+        "extract": recount_faults,
+        "tally": tally_faults,
+        "histogram": histogram_faults,
+        "preview": preview_faults,
+        "validation": validation_faults,
+        "takedown": takedown_faults,
+        "synthesize": synthesize_faults,
+        "superseded": superseded_faults,
+        "shards": shard_faults,
+    }
+
+
+def _across_parts() -> "list[AcrossParts]":
+    """Checks of whole generations."""
+    from pipelines.deduplicate import check as exact
+    from pipelines.near_duplicates import check as near
+    from pipelines.repeats import check as repeats
+    from pipelines.shards.check import draw_faults
+
+    return [exact.cluster_faults, near.cluster_faults, repeats.repeat_faults, draw_faults]
 
 
 def _duplicate_faults(workspace: "Workspace", entry: "Entry") -> "Iterator[str]":

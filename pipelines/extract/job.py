@@ -142,8 +142,7 @@ class ExtractJob:
         watch = Stopwatch()
         storage, fp = workspace.storage, self.generation.fp
         spans = Inventory(storage, key.source).part(key.part)
-        is_cold = are_formats_uncompiled(span.format for span in spans)
-        compile_on_worker(kernels.WARM, is_cold=is_cold)
+        _compile_for(spans)
         takedowns = read_takedowns(storage)
         lowest_rank = self._lowest_rank(spans, children)
         schema = PAGES if self.model is None else VL_PAGES
@@ -309,6 +308,12 @@ class ExtractJob:
             document_id(self.source.name, uri or file, digest or b"", ordinal)
             for uri, file, digest, ordinal in zip(uris, *columns, strict=True)
         ]
+
+
+def _compile_for(spans: Iterable[Span]) -> None:
+    """Has kernels that read these files compiled here, where they never were."""
+    is_cold = are_formats_uncompiled(span.format for span in spans)
+    compile_on_worker(kernels.WARM, is_cold=is_cold)
 
 
 def _look(desk: "Desk | None", children: Children, settings: ExtractConfig) -> Look | None:

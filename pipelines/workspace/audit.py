@@ -86,26 +86,32 @@ def audit(
         tempfile.TemporaryDirectory() as folder,
         Crew(processes if damaged.bytes >= _WORTH_PROCESSES else 1) as crew,
     ):
-        paths = Path(folder) / "damaged.json"
-        paths.write_text(json.dumps([*damaged.faults]), encoding="utf-8")
         asked = Asked(
             workspace=workspace.url,
             sample=sample,
             seed=seed,
             deep_checks=deep_checks or {},
-            damaged=str(paths),
+            damaged=_written(damaged, Path(folder)),
         )
         ledgers = [
             _check_generation(workspace, name, asked, crew, across_parts, report, damaged)
             for name in workspace.ledger.generations()
         ]
-    for name, check in (
-        ("inputs of entries", partial(input_faults, ledgers)),
-        ("inventory", partial(inventory_faults, workspace, ledgers)),
-    ):
+    inputs, inventory = (
+        partial(input_faults, ledgers),
+        partial(inventory_faults, workspace, ledgers),
+    )
+    for name, check in (("inputs of entries", inputs), ("inventory", inventory)):
         report.faults += guarded(check, name, damaged, WHOLE, name)
     report.notes += damaged.notes()
     return report
+
+
+def _written(damaged: Damaged, folder: Path) -> str:
+    """A file with the paths of damaged files, for all processes."""
+    paths = folder / "damaged.json"
+    paths.write_text(json.dumps([*damaged.faults]), encoding="utf-8")
+    return str(paths)
 
 
 def _check_generation(
